@@ -1,0 +1,49 @@
+"""Map a function over shards with local worker processes; results come in order.
+
+The number of workers is placement, never identity: KAJIYA_WORKERS changes the speed, not a byte.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from kajiya.errors import KajiyaError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def workers() -> int:
+    """Worker processes to use: KAJIYA_WORKERS, or one per core."""
+    value = os.environ.get("KAJIYA_WORKERS", "")
+    if not value:
+        return len(os.sched_getaffinity(0))
+    if not value.isdigit() or int(value) < 1:
+        raise KajiyaError(f"KAJIYA_WORKERS={value!r} in the environment: set it to a number from 1 up.")
+    return int(value)
+
+
+def map_shards(
+    function: Callable[[Task], Result], tasks: Sequence[Task], description: str
+) -> Iterator[Result]:
+    """Yield function(task) for each task in the order of `tasks`, with a progress bar.
+
+    `function` must be importable (module level) and pure: its result may depend on the task alone.
+    """
+    count = min(workers(), len(tasks))
+    if count <= 1:
+        yield from progress(map(function, tasks), description, len(tasks))
+        return
+    # forkserver: fork after threads have started (Arrow, Polars) can deadlock.
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(count, mp_context=context) as pool:
+        yield from progress(pool.map(function, tasks), description, len(tasks))
+
+
+def progress(items: Iterable[Result], description: str, total: int | None = None) -> Iterator[Result]:
+    """Show a progress bar on a terminal, and a line every ten seconds in a log."""
+    return iter(tqdm(items, desc=description, total=total, dynamic_ncols=True, mininterval=0.5))

@@ -1,0 +1,88 @@
+"""Read and write sharded Parquet datasets: atomic, ordered, byte-stable.
+
+A dataset is a folder of `part-00000.parquet`, `part-00001.parquet`, ...; rejected documents lie in
+its subfolder `rejected/`, in the same form.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kajiya.errors import KajiyaError
+from kajiya.records import DOCUMENT, check_schema
+
+# 256 MiB of text a shard: large enough that DVC has few files to hash, small enough for one worker.
+SHARD_BYTES = 256 * 1024 * 1024
+
+
+def list_shards(dataset: Path) -> list[Path]:
+    """The shards of a dataset in order. Raises KajiyaError when there are none."""
+    shards = sorted(dataset.glob("part-*.parquet"))
+    if not shards:
+        raise KajiyaError(f"{dataset}: no part-*.parquet here. Run the stage that writes it first.")
+    return shards
+
+
+def read_shard(path: Path, schema: pa.Schema = DOCUMENT) -> pa.Table:
+    """One shard as a table, checked against `schema`."""
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise KajiyaError(f"{path}: not a readable Parquet file ({error}). Rerun its stage.") from error
+    check_schema(table.schema, schema, path)
+    return table
+
+
+def read_dataset(dataset: Path, schema: pa.Schema = DOCUMENT) -> Iterator[pa.Table]:
+    """The shards of a dataset one after another; memory stays at one shard."""
+    for shard in list_shards(dataset):
+        yield read_shard(shard, schema)
+
+
+def shard_path(dataset: Path, index: int) -> Path:
+    return dataset / f"part-{index:05d}.parquet"
+
+
+def write_shard(table: pa.Table, path: Path) -> None:
+    """Write one shard whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    pq.write_table(table, partial, compression="zstd", compression_level=3)
+    _sync_and_rename(partial, path)
+
+
+def write_dataset(
+    records: Iterable[dict], dataset: Path, schema: pa.Schema = DOCUMENT, shard_bytes: int = SHARD_BYTES
+) -> int:
+    """Write records in their order into as many shards as `shard_bytes` of text ask for.
+
+    Returns the number of records. An empty input still writes one empty shard, so that a reader
+    can tell "nothing" from "not run".
+    """
+    written, shard, rows, size = 0, 0, [], 0
+    for record in records:
+        rows.append(record)
+        size += len(record["text"]) * 3 if "text" in record else 100
+        if size >= shard_bytes:
+            write_shard(pa.Table.from_pylist(rows, schema), shard_path(dataset, shard))
+            written, shard, rows, size = written + len(rows), shard + 1, [], 0
+    if rows or shard == 0:
+        write_shard(pa.Table.from_pylist(rows, schema), shard_path(dataset, shard))
+    return written + len(rows)
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a small file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    _sync_and_rename(partial, path)
+
+
+def _sync_and_rename(partial: Path, path: Path) -> None:
+    with open(partial, "rb") as handle:
+        os.fsync(handle.fileno())
+    os.replace(partial, path)
