@@ -1,0 +1,308 @@
+"""Typed readers of the evaluation sets (docs/formats.md), for measuring models and clearing the corpus.
+
+Labels changed between versions of the same set (JNLI valid in 1.2, JSQuAD train in 1.3), so a loaded
+set always carries the version from its file name and the hash of its file: a score without them
+cannot be compared.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kajiya.errors import KajiyaError
+
+_FILE_NAME = re.compile(r"(?P<split>train|valid)-(?P<version>v[0-9][0-9.]*)\.json")
+_TITLE_MARK = " [SEP] "
+
+
+class Passage(NamedTuple):
+    """A text of an evaluation item that must not stand in the training corpus."""
+
+    item: str
+    text: str
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", strict=True
+    )  # JGLUE carries ids of its own origins
+
+
+class JCommonsenseQA(_Record):
+    """A question of common sense with five choices."""
+
+    q_id: int
+    question: str = Field(min_length=1)
+    choice0: str = Field(min_length=1)
+    choice1: str = Field(min_length=1)
+    choice2: str = Field(min_length=1)
+    choice3: str = Field(min_length=1)
+    choice4: str = Field(min_length=1)
+    label: int = Field(ge=0, le=4)
+
+    @property
+    def id(self) -> str:
+        return str(self.q_id)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return self.choice0, self.choice1, self.choice2, self.choice3, self.choice4
+
+    def passages(self) -> Iterator[Passage]:
+        # The choices alone are dictionary words: they may stand anywhere.
+        yield Passage(self.id, self.question)
+
+
+class JNLI(_Record):
+    """A pair of sentences; the label says how the second follows from the first."""
+
+    sentence_pair_id: str
+    sentence1: str = Field(min_length=1)
+    sentence2: str = Field(min_length=1)
+    label: Literal["entailment", "contradiction", "neutral"]
+
+    @property
+    def id(self) -> str:
+        return self.sentence_pair_id
+
+    def passages(self) -> Iterator[Passage]:
+        yield Passage(self.id, self.sentence1)
+        yield Passage(self.id, self.sentence2)
+
+
+class Answer(_Record):
+    """A right answer and where it begins in the context (characters)."""
+
+    text: str = Field(min_length=1)
+    answer_start: int = Field(ge=0)
+
+
+class JSQuAD(_Record):
+    """A question whose answer stands in its context."""
+
+    id: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    answers: tuple[Answer, ...] = Field(min_length=1, strict=False)
+    context: str = Field(min_length=1)
+
+    @property
+    def title(self) -> str:
+        """Title of the article, from the context's first words; empty where there is none."""
+        title, mark, _ = self.context.partition(_TITLE_MARK)
+        return title if mark else ""
+
+    @property
+    def body(self) -> str:
+        """The context without its title."""
+        return self.context.partition(_TITLE_MARK)[2] or self.context
+
+    def passages(self) -> Iterator[Passage]:
+        yield Passage(self.id, self.question)
+        yield Passage(self.id, self.body)
+
+
+class MARCJa(_Record):
+    """A product review and its polarity."""
+
+    review_id: str
+    text: str = Field(min_length=1)
+    label: Literal["positive", "negative"]
+
+    @property
+    def id(self) -> str:
+        return self.review_id
+
+    def passages(self) -> Iterator[Passage]:
+        yield Passage(self.id, self.text)
+
+
+class English(_Record):
+    """English text for perplexity. Its id is its line in the file, from 1."""
+
+    id: str
+    text: str = Field(min_length=1)
+
+    def passages(self) -> Iterator[Passage]:
+        yield Passage(self.id, self.text)
+
+
+Item = JCommonsenseQA | JNLI | JSQuAD | MARCJa | English
+RECORDS: dict[str, type[Item]] = {
+    "jcommonsenseqa": JCommonsenseQA,
+    "jnli": JNLI,
+    "jsquad": JSQuAD,
+    "marc_ja": MARCJa,
+    "english": English,
+}
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """One split of one set, from one file."""
+
+    name: str
+    split: str
+    version: str
+    """From the file name, such as "v1.3"."""
+    sha256: str
+    """Of the file."""
+    items: tuple[Item, ...]
+    """In the order of the file; every item of the type RECORDS[name]."""
+
+    def passages(self) -> Iterator[Passage]:
+        """Each text to keep out of training once, under the first item that has it."""
+        seen: set[str] = set()
+        for item in self.items:
+            for passage in item.passages():
+                if passage.text not in seen:
+                    seen.add(passage.text)
+                    yield passage
+
+
+def list_sets(folder: Path) -> list[str]:
+    """Names of the sets in a folder of evaluation sets, sorted.
+
+    Raises KajiyaError when there are none, or for a folder that is no known set.
+    """
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    known = ", ".join(RECORDS)
+    for name in names:
+        if name not in RECORDS:
+            raise KajiyaError(
+                f"{folder / name}: unknown evaluation set. Known: {known}. Rename or remove it."
+            )
+    if not names:
+        raise KajiyaError(f"{folder}: no evaluation set here. Put one folder per set: {known}.")
+    return names
+
+
+def list_splits(folder: Path, name: str) -> dict[str, Path]:
+    """The file of each split of a set: {"train": ..., "valid": ...}."""
+    splits: dict[str, Path] = {}
+    for path in sorted((folder / name).glob("*.json")):
+        match = _FILE_NAME.fullmatch(path.name)
+        if not match:
+            raise KajiyaError(f"{path}: name it <split>-<version>.json, such as valid-v1.3.json.")
+        other = splits.setdefault(match["split"], path)
+        if other != path:
+            raise KajiyaError(f"{path}: a second version beside {other.name}. Keep one version of a split.")
+    if not splits:
+        raise KajiyaError(f"{folder / name}: no <split>-<version>.json here. Add one or remove the folder.")
+    return splits
+
+
+def load_set(folder: Path, name: str, split: str) -> EvaluationSet:
+    """One split of one set. Raises KajiyaError naming the file and line that is wrong."""
+    if name not in list_sets(folder):
+        raise KajiyaError(f"{folder}: no evaluation set `{name}`. There are: {', '.join(list_sets(folder))}.")
+    splits = list_splits(folder, name)
+    if split not in splits:
+        raise KajiyaError(f"{folder / name}: no split `{split}`. There are: {', '.join(splits)}.")
+    return _load_file(name, splits[split])
+
+
+def load_all(folder: Path) -> Iterator[EvaluationSet]:
+    """Every split of every set in the folder."""
+    for name in list_sets(folder):
+        for path in list_splits(folder, name).values():
+            yield _load_file(name, path)
+
+
+def _load_file(name: str, path: Path) -> EvaluationSet:
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise KajiyaError(f"{path}:{line}: not UTF-8. Convert the file to UTF-8.") from None
+    read = _read_squad if name == "jsquad" else _read_lines
+    items = tuple(read(RECORDS[name], path, text))
+    if not items:
+        raise KajiyaError(f"{path}: no items. Fill the file or remove it.")
+    _check_ids(items, path)
+    match = _FILE_NAME.fullmatch(path.name)
+    assert match
+    sha256 = hashlib.sha256(content).hexdigest()
+    return EvaluationSet(name, match["split"], match["version"], sha256, items)
+
+
+def _read_lines(record: type[Item], path: Path, text: str) -> Iterator[Item]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise KajiyaError(f"{where}: invalid JSON: {error.msg} at column {error.colno}.") from None
+        if record is English and isinstance(fields, dict):
+            fields = {"id": str(number)} | fields
+        yield _validate(record, fields, where)
+
+
+def _read_squad(record: type[Item], path: Path, text: str) -> Iterator[Item]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise KajiyaError(
+            f"{path}:{error.lineno}: invalid JSON: {error.msg} at column {error.colno}."
+        ) from None
+    for a, article in enumerate(_part(content, "data", str(path))):
+        for p, paragraph in enumerate(_part(article, "paragraphs", f"{path}: data[{a}]")):
+            where = f"{path}: data[{a}].paragraphs[{p}]"
+            for q, question in enumerate(_part(paragraph, "qas", where)):
+                fields = {"context": paragraph.get("context")} | _mapping(question, f"{where}.qas[{q}]")
+                item = _validate(record, fields, f"{where}.qas[{q}]")
+                _check_answers(item, f"{where}.qas[{q}]")
+                yield item
+
+
+def _part(content: Any, key: str, where: str) -> list:
+    part = _mapping(content, where).get(key)
+    if not isinstance(part, list):
+        raise KajiyaError(
+            f"{where}: expected a list `{key}`, found {type(part).__name__}. Use SQuAD's format."
+        )
+    return part
+
+
+def _mapping(content: Any, where: str) -> dict:
+    if not isinstance(content, dict):
+        raise KajiyaError(f"{where}: expected an object, found {type(content).__name__}. Use SQuAD's format.")
+    return content
+
+
+def _validate(record: type[Item], fields: Any, where: str) -> Item:
+    try:
+        return record.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "record"
+        found = "" if first["type"] == "missing" else f" (found {first['input']!r})"
+        raise KajiyaError(
+            f"{where}: {key}: {first['msg']}{found}. See docs/formats.md for the fields."
+        ) from None
+
+
+def _check_answers(item: Item, where: str) -> None:
+    assert isinstance(item, JSQuAD)
+    for answer in item.answers:
+        if not item.context.startswith(answer.text, answer.answer_start):
+            raise KajiyaError(
+                f"{where}: the answer {answer.text!r} does not stand at {answer.answer_start} of the context."
+                " Count answer_start in characters from the context's begin."
+            )
+
+
+def _check_ids(items: tuple[Item, ...], path: Path) -> None:
+    seen: set[str] = set()
+    for item in items:
+        if item.id in seen:
+            raise KajiyaError(f"{path}: two items have the id {item.id}. Ids must be unique.")
+        seen.add(item.id)
