@@ -53,33 +53,42 @@ def load_settings(settings_type: Any, path: Path, section: list[str]) -> Any:
 def _explain(error: ValidationError, path: Path, section: list[str]) -> str:
     lines = []
     for item in error.errors():
-        # A discriminated union puts the tag of its member into the location: no key of the file.
-        keys = [*section, *(part for part in item["loc"])]
-        line = _line_of(path, keys)
+        keys, line = _locate(path, [*section, *item["loc"]])
         where = f"{path}:{line}" if line else str(path)
-        name = ".".join(map(str, keys))
         if item["type"] == "extra_forbidden":
             message = f"unknown setting{_similar_setting(error, str(keys[-1]))}"
         else:
             message = f"{item['msg']} (found {item['input']!r})"
-        lines.append(f"{where}: {name}: {message}")
+        lines.append(f"{where}: {'.'.join(map(str, keys))}: {message}")
     return "\n".join(lines)
 
 
-def _line_of(path: Path, keys: list[Any]) -> int | None:
-    """Line (from 1) of the deepest of `keys` that the file has; tags of unions are passed over."""
+def _locate(path: Path, location: list[Any]) -> tuple[list[Any], int | None]:
+    """The keys of `location` without tags of unions, and the line (from 1) of the deepest found.
+
+    Pydantic puts the tag of a union's member into the location; it is no key of the file, so what
+    the file does not have is left out, but for the last part, which may be missing.
+    """
     node: Any = yaml.compose(path.read_text(encoding="utf-8"))
-    line = None
-    for key in keys:
-        if isinstance(node, yaml.MappingNode):
-            for name, value in node.value:
-                if name.value == str(key):
-                    line, node = name.start_mark.line + 1, value
-                    break
-        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-            node = node.value[key]
-            line = node.start_mark.line + 1
-    return line
+    keys, line = [], None
+    for depth, key in enumerate(location):
+        found = _child(node, key)
+        if found:
+            line, node = found
+        if found or depth == len(location) - 1:
+            keys.append(key)
+    return keys, line
+
+
+def _child(node: Any, key: Any) -> tuple[int, Any] | None:
+    """Line and node below `key` in a YAML node, or None."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if name.value == str(key):
+                return name.start_mark.line + 1, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        return node.value[key].start_mark.line + 1, node.value[key]
+    return None
 
 
 def _similar_setting(error: ValidationError, key: str) -> str:

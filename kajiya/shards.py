@@ -85,4 +85,4 @@ def write_file(path: Path, content: bytes | str) -> None:
 def _sync_and_rename(partial: Path, path: Path) -> None:
     with open(partial, "rb") as handle:
         os.fsync(handle.fileno())
-    os.replace(partial, path)
+    partial.replace(path)

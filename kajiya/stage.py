@@ -8,7 +8,6 @@ stage killed at any moment leaves the old output or none.
 import errno
 import inspect
 import json
-import os
 import resource
 import shutil
 import sys
@@ -64,9 +63,12 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
     extra = {}
     if "work" in inspect.signature(run).parameters:
         extra["work"] = _work_folder(out, config, inputs)
-    report = run(config, *inputs, out=staging, **extra)
-    report.check()
-    _publish(staging, out)
+    try:
+        report = run(config, *inputs, out=staging, **extra)
+        report.check()
+        _publish(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
     write_file(beside(out, "report"), _json(report.model_dump(mode="json")))
     write_file(beside(out, "run"), _json(_run_record(started)))
     if "work" in extra:
@@ -91,7 +93,7 @@ def read_report(out: Path) -> Report:
 def _publish(staging: Path, out: Path) -> None:
     if out.exists():
         shutil.rmtree(out)
-    os.replace(staging, out)
+    staging.replace(out)
 
 
 def _work_folder(out: Path, config: Any, inputs: list[Path]) -> Path:
@@ -105,11 +107,11 @@ def _work_folder(out: Path, config: Any, inputs: list[Path]) -> Path:
 
 
 def _identity(config: Any, inputs: list[Path]) -> str:
-    digest = xxhash.xxh3_128(config.model_dump_json())
+    digest = xxhash.xxh3_128(config.model_dump_json().encode())
     for path in inputs:
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         for file in files:
-            digest.update(str(file.relative_to(path)))
+            digest.update(str(file.relative_to(path)).encode())
             with open(file, "rb") as handle:
                 while block := handle.read(1 << 22):
                     digest.update(block)

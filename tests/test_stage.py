@@ -1,0 +1,118 @@
+"""The ground of every stage: publishing whole or not at all, reports that add up, work that survives."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kajiya.errors import KajiyaError
+from kajiya.report import Flow, Report
+from kajiya.settings import Settings
+from kajiya.stage import beside, execute, read_report
+
+
+class CopySettings(Settings):
+    suffix: str = "!"
+    """Appended to the text."""
+
+
+def copy(config: CopySettings, source: Path, *, out: Path) -> Report:
+    (out / "text").write_text(source.read_text() + config.suffix)
+    return Report(flows={"web": Flow(came_in=2, out=1, rejected={"short": 1})})
+
+
+def lose(config: CopySettings, source: Path, *, out: Path) -> Report:
+    (out / "text").write_text("half")
+    return Report(flows={"web": Flow(came_in=2, out=1)})
+
+
+def crash_once(config: CopySettings, source: Path, *, out: Path, work: Path) -> Report:
+    marker = work / "begun"
+    if not marker.exists():
+        marker.write_text("x")
+        raise RuntimeError("killed")
+    (out / "text").write_text("resumed")
+    return Report()
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "source"
+    path.write_text("鍛冶屋")
+    return path
+
+
+def test_stage_success_publishes_output_and_reports(tmp_path, source):
+    out = tmp_path / "data" / "web"
+    execute(copy, CopySettings(), [source], out)
+    assert (out / "text").read_text() == "鍛冶屋!"
+    assert read_report(out).flows["web"].rejected["short"] == 1
+    assert json.loads(beside(out, "run").read_text())["seconds"] >= 0
+    assert not list(out.parent.glob(".partial/*"))
+
+
+def test_stage_lost_document_publishes_nothing(tmp_path, source):
+    out = tmp_path / "data" / "web"
+    with pytest.raises(KajiyaError, match="2 documents came in"):
+        execute(lose, CopySettings(), [source], out)
+    assert not out.exists()
+    assert not beside(out, "report").exists()
+
+
+def test_stage_failure_keeps_the_old_output(tmp_path, source):
+    out = tmp_path / "data" / "web"
+    execute(copy, CopySettings(), [source], out)
+    with pytest.raises(KajiyaError):
+        execute(lose, CopySettings(), [source], out)
+    assert (out / "text").read_text() == "鍛冶屋!"
+
+
+def test_stage_work_survives_a_crash(tmp_path, source):
+    out = tmp_path / "data" / "web"
+    with pytest.raises(RuntimeError):
+        execute(crash_once, CopySettings(), [source], out)
+    execute(crash_once, CopySettings(), [source], out)
+    assert (out / "text").read_text() == "resumed"
+    assert not (out.parent / ".work" / "web").exists()
+
+
+@pytest.mark.parametrize("change", ["settings", "input"])
+def test_stage_work_is_emptied_when_identity_changes(tmp_path, source, change):
+    out = tmp_path / "data" / "web"
+    with pytest.raises(RuntimeError):
+        execute(crash_once, CopySettings(), [source], out)
+    if change == "input":
+        source.write_text("別の文")
+    config = CopySettings(suffix="?") if change == "settings" else CopySettings()
+    with pytest.raises(RuntimeError):
+        execute(crash_once, config, [source], out)
+
+
+def test_stage_missing_input_is_named(tmp_path):
+    with pytest.raises(KajiyaError, match="nowhere: no such input"):
+        execute(copy, CopySettings(), [tmp_path / "nowhere"], tmp_path / "out")
+
+
+def test_stage_disk_full_is_told_without_traceback(tmp_path):
+    """/dev/full answers every write with ENOSPC, as a full disk does."""
+    script = (
+        "import sys; from kajiya.stage import main\n"
+        "def run(config: dict, *, out):\n    open('/dev/full', 'w').write('x' * 99999)\n"
+        "run.__module__ = 'components.toy'; sys.argv = ['toy', 'out']; main(run)\n"
+    )
+    (tmp_path / "params.yaml").write_text("toy: {}\n")
+    root = Path(__file__).parents[1]
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(root)},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert "The disk is full" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
