@@ -51,7 +51,9 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
 
     `OUT.report.json` is the same for the same inputs and settings (DVC tracks it); `OUT.run.json`
     says what this one run took (untracked). A stage that takes a keyword `work` gets a folder that
-    survives a crash, and is emptied when settings or inputs are others than when it was begun.
+    survives a crash, and is emptied when settings or inputs are others than when it was begun. One
+    that takes `pages` gets the path OUT.pages, for HTML that a person opens: untracked, and kept when
+    the stage fails.
     """
     for path in inputs:
         if not path.exists():
@@ -63,6 +65,8 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
     extra = {}
     if "work" in inspect.signature(run).parameters:
         extra["work"] = _work_folder(out, config, inputs)
+    if "pages" in inspect.signature(run).parameters:
+        extra["pages"] = out.parent / f"{out.name}.pages"
     try:
         report = run(config, *inputs, out=staging, **extra)
         report.check()
