@@ -1,0 +1,91 @@
+"""4-bit weights of a model, by GPTQ or AWQ.
+
+The last part of OUT picks method and settings: `models/smoke/gptq` runs GPTQ with the settings
+`quantize.gptq`. Both read calibration sequences from the validation tokens of the recipe, chosen by
+the seed, and measure the result on other validation sequences. GPTQ (arXiv:2210.17323) rounds the
+columns of a weight one after the other and lets later columns make up for the error of earlier ones;
+AWQ (arXiv:2306.00978) scales up the channels that carry large activations before plain rounding.
+
+Every linear layer is quantized but the output head; embeddings and head keep their precision. OUT is
+a model folder in the compressed-tensors format, which transformers and vLLM load. The report says
+bytes before and after (embeddings apart), bits per weight, the relative error of the weights, and
+the mean KL divergence and perplexity against the full model.
+"""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from kajiya.errors import KajiyaError
+from kajiya.report import Report
+from kajiya.settings import Settings
+
+Method = Literal["gptq", "awq"]
+
+
+class QuantizeSettings(Settings):
+    group_size: int = Field(default=128, ge=8)
+    """Weights of one row that share a scale. Must divide the input size of every quantized layer."""
+    symmetric: bool | None = None
+    """Without zero points. Unset: symmetric for GPTQ, with zero points for AWQ, as both were published."""
+    calibration_sequences: int = Field(default=256, ge=1)
+    """Sequences of validation tokens to calibrate on; at most three quarters of those there are."""
+    held_out_sequences: int = Field(default=64, ge=1)
+    """Other validation sequences, to measure the error on."""
+    sequence_tokens: int | None = Field(default=None, ge=8)
+    """Tokens per sequence. Unset: the model's context, at most 2048."""
+    dampening: float | None = Field(default=None, gt=0)
+    """GPTQ only: added to the Hessian's diagonal, as a fraction of its mean. Unset: 0.01."""
+    grid_points: int | None = Field(default=None, ge=3)
+    """AWQ only: strengths of scaling to try per layer. Unset: 20."""
+    seed: int = 20260101
+    """Chooses the sequences."""
+
+
+def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Report:
+    """Quantize the model in folder `model`; `tokens` is the token folder of its recipe."""
+    method = _method(config, out)
+    # torch and llm-compressor take ten seconds to import: --help and a wrong setting do not wait.
+    from components.quantize.calibration import choose_sequences  # noqa: PLC0415
+    from components.quantize.compress import compress  # noqa: PLC0415
+    from components.quantize.measure import compare  # noqa: PLC0415
+    from components.quantize.sizes import model_sizes  # noqa: PLC0415
+
+    calibration, held_out = choose_sequences(config, model, tokens)
+    weights = compress(config, method, model, calibration, out)
+    figures = {
+        "method": method,
+        "group_size": config.group_size,
+        "calibration_sequences": len(calibration),
+        "held_out_sequences": len(held_out),
+        "sequence_tokens": len(calibration[0]["input_ids"]),
+        **model_sizes(model, out, sorted(weights)),
+        "weight_error": weights,
+        "weight_error_mean": sum(weights.values()) / len(weights),
+        **compare(model, out, held_out),
+    }
+    return Report(figures=_rounded(figures))
+
+
+def _method(config: QuantizeSettings, out: Path) -> Method:
+    methods: tuple[Method, ...] = get_args(Method)
+    for method in methods:
+        if out.name == method:
+            other = {"gptq": "grid_points", "awq": "dampening"}[method]
+            if getattr(config, other) is not None:
+                raise KajiyaError(f"quantize.{method}.{other}: {method} has no such setting. Remove it.")
+            return method
+    raise KajiyaError(f"{out}: the last part of OUT names the method: {' or '.join(methods)}.")
+
+
+def _rounded(figures: dict) -> dict:
+    """Six significant digits: enough to compare, and no noise in the tracked report."""
+    return {
+        key: _rounded(value)
+        if isinstance(value, dict)
+        else float(f"{value:.6g}")
+        if isinstance(value, float)
+        else value
+        for key, value in figures.items()
+    }

@@ -1,0 +1,124 @@
+"""Run llm-compressor over a model folder and write the compressed folder."""
+
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# llm-compressor sets its logger up when it is imported; its progress bars say enough.
+os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "WARNING")
+
+import torch
+from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme, forward_quantize
+from llmcompressor import oneshot
+from llmcompressor.modifiers import Modifier
+from llmcompressor.modifiers.gptq import GPTQModifier
+from llmcompressor.modifiers.quantization import QuantizationModifier
+from llmcompressor.modifiers.transform.awq import AWQModifier
+from llmcompressor.pipelines.cache import IntermediatesCache
+from torch.utils.data import DataLoader
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from kajiya.errors import KajiyaError
+
+if TYPE_CHECKING:
+    from components.quantize import Method, QuantizeSettings
+    from components.quantize.calibration import Sequence
+
+BITS = 4
+# The head decides over every token and is small beside the rest: all published 4-bit models keep it.
+KEPT = "lm_head"
+# What a model folder holds beside config and weights, and what a copy of it needs.
+_COPIED = ("*token*", "chat_template*", "generation_config.json")
+
+
+def compress(
+    config: "QuantizeSettings", method: "Method", source: Path, calibration: list["Sequence"], out: Path
+) -> dict[str, float]:
+    """Write the quantized model into `out`; returns the relative weight error of each quantized layer."""
+    torch.manual_seed(config.seed)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", local_files_only=True)
+    if getattr(model.config, "quantization_config", None) is not None:
+        raise KajiyaError(f"{source}: is quantized already. Quantize the full model it came from.")
+    layers = linear_layers(model)
+    check_group_size(config.group_size, {name: layer.in_features for name, layer in layers.items()})
+    # GPTQ overwrites the weights, AWQ leaves the scaled ones in place until they are packed.
+    originals = {name: layer.weight.detach().clone() for name, layer in layers.items() if method == "gptq"}
+    with _without_pinned_memory():
+        oneshot(
+            model=model,
+            processor=AutoTokenizer.from_pretrained(source, local_files_only=True),
+            recipe=_modifiers(config, method),
+            dataset=DataLoader(calibration),
+            pipeline="sequential",
+        )
+    errors = {name: _weight_error(layer, originals.get(name)) for name, layer in layers.items()}
+    model.save_pretrained(out, save_compressed=True)
+    # llm-compressor's own record needs unsafe YAML tags to be read; config.json says the same.
+    (out / "recipe.yaml").unlink()
+    _copy_companions(source, out)
+    return errors
+
+
+def linear_layers(model: PreTrainedModel) -> dict[str, torch.nn.Linear]:
+    """The layers to quantize, by name."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] != KEPT
+    }
+
+
+def check_group_size(group_size: int, input_sizes: dict[str, int]) -> None:
+    """Raise KajiyaError unless `group_size` divides the input size of every layer."""
+    wrong = {name: size for name, size in input_sizes.items() if size % group_size}
+    if wrong:
+        name, size = next(iter(wrong.items()))
+        common = math.gcd(*input_sizes.values())
+        fitting = [str(size) for size in (8, 16, 32, 64, 128, 256) if common % size == 0]
+        raise KajiyaError(
+            f"quantize: group_size {group_size} does not divide the input size {size} of {name}"
+            f" (nor of {len(wrong) - 1} other layers). For this model it can be: {', '.join(fitting) or 'none'}."
+        )
+
+
+def _modifiers(config: "QuantizeSettings", method: "Method") -> list[Modifier]:
+    symmetric = config.symmetric if config.symmetric is not None else method == "gptq"
+    weights = QuantizationArgs(
+        num_bits=BITS, type="int", strategy="group", group_size=config.group_size, symmetric=symmetric
+    )
+    groups = {"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}
+    if method == "gptq":
+        return [GPTQModifier(config_groups=groups, ignore=[KEPT], dampening_frac=config.dampening or 0.01)]
+    scaling = AWQModifier(n_grid=config.grid_points or 20)
+    return [scaling, QuantizationModifier(config_groups=groups, ignore=[KEPT])]
+
+
+def _weight_error(layer: torch.nn.Linear, original: torch.Tensor | None) -> float:
+    """|Q - W| / |W| (Frobenius). Without an original W is the weight that was rounded: AWQ's scaled one."""
+    scheme = layer.quantization_scheme.weights
+    with torch.no_grad():
+        rounded = forward_quantize(layer, layer.weight, "weight", scheme).float()
+    full = (layer.weight.detach() if original is None else original).float()
+    return float((rounded - full).norm() / full.norm())
+
+
+@contextmanager
+def _without_pinned_memory() -> Iterator[None]:
+    """Let AWQ run without an accelerator, where pinning memory (llm-compressor 0.14 always does) raises."""
+    original = IntermediatesCache.__dict__["_pin_intermediate"]
+    if not torch.accelerator.is_available():
+        IntermediatesCache._pin_intermediate = classmethod(lambda _cls, _value: None)
+    try:
+        yield
+    finally:
+        IntermediatesCache._pin_intermediate = original
+
+
+def _copy_companions(source: Path, out: Path) -> None:
+    for pattern in _COPIED:
+        for path in sorted(source.glob(pattern)):
+            shutil.copyfile(path, out / path.name)
