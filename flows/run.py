@@ -1,0 +1,84 @@
+"""`kajiya run`: read the graph, walk it, say what came of it."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.markup import escape
+
+from flows.environment import prepare, server_url
+from flows.graph import open_repo, read_graph, select, sort_lock, unchanged
+from flows.process import Processes, jobs, log_path
+from flows.summary import print_summary
+from flows.view import view_on
+from flows.walk import Outcome, Walk
+
+INTERRUPTED = 130
+"""Exit status of a run that a person stopped, as shells have it."""
+
+
+def run(recipe: str | None, until: str | None, console: Console) -> int:
+    """Walk dvc.yaml of the current folder; returns the exit status: 0, 1 (a stage failed) or 130."""
+    at_once = jobs()
+    root = Path.cwd()
+    with open_repo(root) as repo:
+        whole = read_graph(repo)
+        graph = select(whole, recipe, until)
+        current = unchanged(repo, graph)
+        with view_on(console, len(graph)) as view:
+            walk = Walk(graph, current, Processes(root), view)
+            stopped = _walk(walk, at_once, root)
+        sort_lock(repo, whole)
+    print_summary(console, graph, walk.outcomes, root)
+    if stopped:
+        console.print("Stopped. Finished stages are kept: [bold]kajiya run[/bold] continues.")
+        return INTERRUPTED
+    return _say_failures(console, walk)
+
+
+def _walk(walk: Walk, at_once: int, root: Path) -> bool:
+    """Walk; returns whether a person stopped it."""
+    prepare(root)
+    if walk.unchanged >= set(walk.graph) and not server_url():
+        # Nothing to run and nobody to tell: starting Prefect would take longer than all the rest.
+        walk.outcomes.update(dict.fromkeys(walk.graph, Outcome("unchanged")))
+        return False
+    if not server_url():
+        walk.view.say("Starting Prefect for this run (PREFECT_API_URL would name a server to show it in) ...")
+    from flows.pipeline import run_flow  # noqa: PLC0415  (reads the environment when imported)
+
+    try:
+        with _sigterm_as_interrupt():
+            run_flow(walk, at_once)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        walk.processes.close()
+    return False
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: children first, then the summary."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say_failures(console: Console, walk: Walk) -> int:
+    failed = walk.failed()
+    for name, outcome in failed.items():
+        console.print(f"[bold red]{escape(outcome.said)}[/bold red]", highlight=False, soft_wrap=True)
+        console.print(f"  All it said: {log_path(name)}", highlight=False, soft_wrap=True)
+    if failed:
+        console.print("When mended, [bold]kajiya run[/bold] continues from here: finished stages are kept.")
+    return 1 if failed else 0
