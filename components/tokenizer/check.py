@@ -1,0 +1,95 @@
+"""Prove the fast form on strings of the corpus, and measure how well the tokenizer fits each source."""
+
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from transformers import PreTrainedTokenizerFast
+
+from kajiya.engine import map_shards
+from kajiya.errors import KajiyaError
+from kajiya.lm.tokenizer import differences, encode_documents
+from kajiya.shards import read_shard
+
+# Longer texts would compare the rounding of sums: SentencePiece adds scores in float32.
+_STRING_CHARACTERS = 400
+
+# What no corpus may hold, and every user types one day.
+HARD_STRINGS = (
+    "", " ", "  二つの空白", "末尾 ", "\n", "\n\n\n", "\t", "a\r\nb", "▁", " ▁ ", "😀𠮟𩸽", "e\u0301", "か\u3099",
+    "\x00", "</s>", "<unk><pad>", "<0x0A>", "<0xE3>。", "<|user|>", "<|assistant|>答え</s>", "。。", "。\n。", "12,345",
+    "１２３", "\u200b\ufeff", "\u2585", "ｱｲｳ", "٣", "한국어", "עברית",
+)  # fmt: skip
+
+
+def check_strings(shards: list[Path], documents: int, wanted: int, seed: int) -> dict[str, list[str]]:
+    """About `wanted` strings by source: pieces of documents, both chosen by hash."""
+    share, pieces = min(1.0, wanted / max(1, documents)), math.ceil(wanted / max(1, documents))
+    strings: dict[str, list[str]] = defaultdict(list)
+    tasks = [(shard, share, pieces, seed) for shard in shards]
+    for part in map_shards(_strings_of_shard, tasks, "tokenizer: strings"):
+        for source, text in part:
+            strings[source].append(text)
+    return dict(sorted(strings.items()))
+
+
+def check_identity(
+    model: bytes, tokenizer: PreTrainedTokenizerFast, strings: dict[str, list[str]]
+) -> dict[str, int]:
+    """Raise KajiyaError when one string is encoded otherwise than by SentencePiece."""
+    texts = [*HARD_STRINGS, *(text for part in strings.values() for text in part)]
+    if different := differences(model, tokenizer, texts):
+        text, expected, found = different[0]
+        raise KajiyaError(
+            f"the fast tokenizer differs from SentencePiece on {len(different)} of {len(texts)} strings. "
+            f"First: {text!r}\n  SentencePiece: {expected}\n  fast:          {found}\n"
+            "A defect of kajiya/lm/tokenizer.py or of the installed tokenizers; nothing was published."
+        )
+    return {"strings": len(texts), "differences": 0}
+
+
+def check_round_trip(tokenizer: PreTrainedTokenizerFast, strings: dict[str, list[str]]) -> None:
+    """Raise KajiyaError when a text does not come back from its tokens (only ▁ turns into a space)."""
+    texts = [*HARD_STRINGS, *(text for part in strings.values() for text in part)]
+    for text, ids in zip(texts, encode_documents(tokenizer, texts), strict=True):
+        if (back := tokenizer.decode(ids)) != text.replace("▁", " "):
+            raise KajiyaError(f"the tokenizer loses text: {text!r} comes back as {back!r}.")
+
+
+def measure(tokenizer: PreTrainedTokenizerFast, strings: dict[str, list[str]]) -> dict[str, Any]:
+    """Characters per token and share of byte tokens, per source."""
+    is_byte = np.zeros(len(tokenizer), dtype=bool)
+    is_byte[[i for piece, i in tokenizer.get_vocab().items() if _is_byte(piece)]] = True
+    per_source = {}
+    for source, texts in strings.items():
+        ids = np.concatenate(list(encode_documents(tokenizer, texts)))
+        per_source[source] = {
+            "characters_per_token": round(sum(map(len, texts)) / max(1, len(ids)), 4),
+            "byte_token_share": round(float(is_byte[ids].mean()), 6) if len(ids) else 0.0,
+        }
+    return {"sources": per_source}
+
+
+def _is_byte(piece: str) -> bool:
+    return len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
+
+
+def _strings_of_shard(task: tuple[Path, float, int, int]) -> list[tuple[str, str]]:
+    shard, share, pieces, seed = task
+    columns = read_shard(shard).select(["id", "source", "text"]).to_pydict()
+    strings = []
+    for identity, source, text in zip(*columns.values(), strict=True):
+        number = xxhash.xxh3_64_intdigest(f"{seed}:check:{identity}".encode())
+        if number < share * 2**64:
+            strings += [(source, piece) for piece in _cut(text, number, pieces)]
+    return strings
+
+
+def _cut(text: str, number: int, pieces: int) -> list[str]:
+    """Up to `pieces` neighbouring pieces of `text`, beginning anywhere, even inside a word."""
+    start = number % max(1, len(text) - pieces * _STRING_CHARACTERS)
+    ends = range(start, min(len(text), start + pieces * _STRING_CHARACTERS), _STRING_CHARACTERS)
+    return [text[at : at + _STRING_CHARACTERS] for at in ends]
