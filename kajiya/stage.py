@@ -22,6 +22,7 @@ import xxhash
 from kajiya.errors import KajiyaError
 from kajiya.report import Report
 from kajiya.settings import load_settings
+from kajiya.settings_docs import class_text
 from kajiya.shards import write_file
 
 
@@ -150,7 +151,10 @@ def _parse(stage: str, run: Callable[..., Report], keyed: bool, argv: list[str])
     if "-h" in argv or "--help" in argv:
         section = f"{stage}.<last part of OUT>" if keyed else stage
         document = inspect.getdoc(sys.modules[run.__module__]) or ""
-        print(f"{usage}\n\n{document}\n\nSettings: section `{section}` of FILE (default: params.yaml).")
+        settings = class_text(typing.get_type_hints(run, include_extras=True)["config"])
+        print(
+            f"{usage}\n\n{document}\n\nSettings: section `{section}` of FILE (default: params.yaml).\n\n{settings}"
+        )
         sys.exit(0)
     params = Path("params.yaml")
     if argv[:1] == ["--params"] and len(argv) > 1:
