@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
-from kajiya.lm.tokenizer import differences, encode_documents
+from kajiya.lm.tokenizer import differences, encode_documents, vocabulary_size
 from kajiya.shards import read_shard
 
 # Longer texts would compare the rounding of sums: SentencePiece adds scores in float32.
@@ -61,7 +61,7 @@ def check_round_trip(tokenizer: PreTrainedTokenizerFast, strings: dict[str, list
 
 def measure(tokenizer: PreTrainedTokenizerFast, strings: dict[str, list[str]]) -> dict[str, Any]:
     """Characters per token and share of byte tokens, per source."""
-    is_byte = np.zeros(len(tokenizer), dtype=bool)
+    is_byte = np.zeros(vocabulary_size(tokenizer), dtype=bool)
     is_byte[[i for piece, i in tokenizer.get_vocab().items() if _is_byte(piece)]] = True
     per_source = {}
     for source, texts in strings.items():

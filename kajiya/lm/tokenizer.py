@@ -104,6 +104,11 @@ def end_of_sequence(tokenizer: PreTrainedTokenizerFast, folder: Path) -> int:
     return int(tokenizer.eos_token_id)
 
 
+def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Rows an embedding needs: the highest id + 1, holes included."""
+    return int(max(tokenizer.get_vocab().values())) + 1
+
+
 def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Iterator[NDArray[np.int64]]:
     """Token ids of each text, without special tokens: a literal "</s>" in a text is only letters."""
     backend = tokenizer.backend_tokenizer
