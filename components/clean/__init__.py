@@ -1,0 +1,111 @@
+"""Normalise the documents of one source, mask personal data, reject what is not worth learning from.
+
+In this order, for every document: one spelling for one character (width, composition, line ends,
+invisible characters); boilerplate lines out (menus, share buttons, footers), if the rule set of the
+source removes any; e-mail addresses and telephone numbers masked; then the rules of the source, of
+which the first that fails is the reason. Rule sets stand in components/clean/rulesets.py.
+
+CRAWLED is a folder of Document shards. OUT gets one shard per shard of CRAWLED, in the same order,
+and `rejected/` with `reason` (the rule) and `detail` (what it measured; the bound is in the rule set).
+The report counts documents per source and reason, lines removed per kind, and masks.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from components.clean.documents import clean_documents
+from components.clean.rulesets import NamedRuleSet
+from kajiya.engine import map_shards
+from kajiya.errors import KajiyaError
+from kajiya.records import DOCUMENT, REJECTED
+from kajiya.report import Flow, Report
+from kajiya.settings import Settings
+from kajiya.shards import list_shards, read_shard, shard_path, write_shard
+
+# Measuring takes some ten bytes a character: a batch bounds the memory of a worker.
+_BATCH_BYTES = 32 * 1024 * 1024
+
+
+class CleanSettings(Settings):
+    """Settings of `clean.<source>`."""
+
+    rules: NamedRuleSet
+    """Name of a rule set (web-ja, technical-ja, encyclopedic-ja, minutes-ja, literature-ja, web-en,
+    literature-en), or an own one: `{lines: [navigation, ...], documents: [{rule: length, min_chars: 80}, ...]}`."""
+    mask_personal_data: bool = True
+    """Replace e-mail addresses by `<email>` and telephone numbers by `<phone>`."""
+
+
+class _Task(NamedTuple):
+    config: CleanSettings
+    shard: Path
+    kept: Path
+    rejected: Path
+
+
+class _Counts(NamedTuple):
+    flows: dict[str, Flow]
+    figures: Counter[str]
+
+
+def run(config: CleanSettings, crawled: Path, *, out: Path) -> Report:
+    tasks = [
+        _Task(config, shard, shard_path(out, index), shard_path(out / "rejected", index))
+        for index, shard in enumerate(list_shards(crawled))
+    ]
+    flows: dict[str, Flow] = {}
+    figures: Counter[str] = Counter()
+    for counts in map_shards(_clean_shard, tasks, "clean"):
+        figures.update(counts.figures)
+        for source, flow in counts.flows.items():
+            total = flows.setdefault(source, Flow())
+            total.came_in += flow.came_in
+            total.out += flow.out
+            total.rejected.update(flow.rejected)
+    if not flows:
+        raise KajiyaError(f"{crawled}: holds no documents. Check what crawl was told to fetch.")
+    return Report(flows=flows, figures=_nested(figures))
+
+
+def _clean_shard(task: _Task) -> _Counts:
+    table = read_shard(task.shard)
+    figures: Counter[str] = Counter()
+    kept, rejected = [DOCUMENT.empty_table()], [REJECTED.empty_table()]
+    for batch in _batches(table):
+        cleaned = clean_documents(batch, task.config.rules, task.config.mask_personal_data)
+        kept.append(cleaned.kept)
+        rejected.append(cleaned.rejected)
+        figures.update(cleaned.figures)
+    kept_table, rejected_table = pa.concat_tables(kept), pa.concat_tables(rejected)
+    write_shard(kept_table.combine_chunks(), task.kept)
+    write_shard(rejected_table.combine_chunks(), task.rejected)
+    return _Counts(_flows(table, kept_table, rejected_table), figures)
+
+
+def _batches(table: pa.Table) -> Iterator[pa.Table]:
+    rows = max(1, int(_BATCH_BYTES * table.num_rows / max(1, table["text"].nbytes)))
+    for begin in range(0, table.num_rows, rows):
+        yield table.slice(begin, rows)
+
+
+def _flows(came: pa.Table, kept: pa.Table, rejected: pa.Table) -> dict[str, Flow]:
+    flows = {source: Flow(came_in=n) for source, n in Counter(came["source"].to_pylist()).items()}
+    for source, n in Counter(kept["source"].to_pylist()).items():
+        flows[source].out = n
+    reasons = Counter(zip(rejected["source"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
+    for (source, reason), n in reasons.items():
+        flows[source].rejected[reason] = n
+    return flows
+
+
+def _nested(figures: Counter[str]) -> dict[str, dict[str, int]]:
+    """{"masked.email": 3} as {"masked": {"email": 3}}."""
+    result: dict[str, dict[str, int]] = {}
+    for name, count in sorted(figures.items()):
+        group, _, kind = name.partition(".")
+        result.setdefault(group, {})[kind] = count
+    return result

@@ -1,0 +1,69 @@
+"""Clean a table of Documents: the stage's work on values, without files."""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from components.clean.lines import counted, removed
+from components.clean.measures import Batch
+from components.clean.normalize import normalized, tidied
+from components.clean.privacy import mask
+from components.clean.rules import first_failures
+from components.clean.rulesets import RuleSet
+from kajiya.records import DOCUMENT, REJECTED
+
+
+class Cleaned(NamedTuple):
+    """Documents in the order they came, and what was counted: `lines.<kind>`, `masked.<kind>`, ..."""
+
+    kept: pa.Table
+    rejected: pa.Table
+    figures: Counter[str]
+
+
+def clean_documents(documents: pa.Table, rules: RuleSet, mask_personal_data: bool) -> Cleaned:
+    originals = pl.Series(documents["text"].to_pylist(), dtype=pl.String)
+    texts, figures = _without_boilerplate(originals, rules)
+    if mask_personal_data:
+        masked = mask(texts)
+        texts = masked.texts
+        figures.update({"masked.email": masked.emails, "masked.phone": masked.phones})
+    batch = Batch(originals.to_list(), texts.to_list())
+    failed, value = first_failures(rules.documents, batch)
+    passes = (failed < 0) & (texts != "").to_numpy()
+    figures["characters.in"] = int(originals.str.len_chars().sum())
+    figures["characters.out"] = int(texts.filter(pl.Series(passes)).str.len_chars().sum())
+    kept = _with_text(documents, batch.texts).filter(pa.array(passes))
+    return Cleaned(kept, _rejects(documents, batch, rules, failed, value).filter(pa.array(~passes)), figures)
+
+
+def _without_boilerplate(originals: pl.Series, rules: RuleSet) -> tuple[pl.Series, Counter[str]]:
+    frame = originals.to_frame("text").select(normalized(pl.col("text")))
+    figures: Counter[str] = Counter()
+    for kind in rules.lines:
+        figures[f"lines.{kind}"] = int(frame.select(counted(pl.col("text"), kind)).sum().item() or 0)
+        frame = frame.select(removed(pl.col("text"), kind))
+    return frame.select(tidied(pl.col("text")))["text"], figures
+
+
+def _rejects(
+    documents: pa.Table, batch: Batch, rules: RuleSet, failed: np.ndarray, value: np.ndarray
+) -> pa.Table:
+    """Every document as a reject; meaningful where it was rejected."""
+    # No document is empty, not even here: what was nothing but boilerplate keeps its original text.
+    texts = [text or original for text, original in zip(batch.texts, batch.originals, strict=True)]
+    names = [rule.rule for rule in rules.documents]
+    reasons = [names[index] if index >= 0 else "empty" for index in failed]
+    table = _with_text(documents, texts)
+    table = table.append_column(REJECTED.field("reason"), pa.array(reasons, pa.string()))
+    return table.append_column(
+        REJECTED.field("detail"), pa.array([f"{one:.4g}" for one in value], pa.string())
+    )
+
+
+def _with_text(documents: pa.Table, texts: list[str]) -> pa.Table:
+    field = DOCUMENT.field("text")
+    return documents.set_column(documents.schema.get_field_index("text"), field, pa.array(texts, field.type))
