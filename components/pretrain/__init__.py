@@ -1,0 +1,76 @@
+"""Train the base model: a Llama-architecture transformer, from scratch or from an HF folder.
+
+Global batch k is the k-th slice of an order of sequences that depends on the seed alone. Every rank is
+a process with DeepSpeed (ZeRO 0-3); a rank that dies ends the others, and is named. Checkpoints lie in
+`.work/` beside OUT until the stage is done: killed at any moment and started again, the training goes
+on at the exact sequence and ends in the same bytes. BASE is a folder with config.json and safetensors
+to continue from; without config.json in it (inputs/none) the weights start at random.
+
+OUT: HF folder (safetensors, config, tokenizer) and metrics.jsonl (step, tokens, loss, lr, grad_norm,
+validation losses). With MLFLOW_TRACKING_URI set, the same lines go live to MLflow.
+"""
+
+import json
+from pathlib import Path
+
+from components.pretrain.launch import launch
+from components.pretrain.schedule import planned_steps
+from components.pretrain.settings import PretrainSettings
+from components.pretrain.vocabulary import read_pieces
+from kajiya.errors import KajiyaError
+from kajiya.lm.packing import TokenDataset
+from kajiya.report import Report
+
+__all__ = ["PretrainSettings", "run"]
+
+
+def run(
+    config: PretrainSettings, tokens: Path, tokenizer: Path, base: Path, *, out: Path, work: Path
+) -> Report:
+    """Check that data and settings fit, train in `config.ranks` processes, report."""
+    dataset = TokenDataset(tokens, "train", config.model.context)
+    steps = planned_steps(config, len(dataset))
+    _check_vocabulary(dataset.facts["vocabulary_size"], tokenizer, base)
+    job = {
+        "config": config.model_dump(mode="json"),
+        "steps": steps,
+        "tokens": str(tokens),
+        "tokenizer": str(tokenizer),
+        "base": str(base) if (base / "config.json").is_file() else None,
+        "out": str(out),
+        "work": str(work),
+    }
+    launch(job, config)
+    figures = json.loads((work / "figures.json").read_bytes())
+    return Report(figures=figures)
+
+
+def _check_vocabulary(vocabulary_size: int, tokenizer: Path, base: Path) -> None:
+    pieces = read_pieces(tokenizer)
+    if len(pieces) != vocabulary_size:
+        raise KajiyaError(
+            f"{tokenizer}/tokenizer.json has {len(pieces)} pieces, but the tokens were made with "
+            f"{vocabulary_size}. Run the stage `tokenize` again with this tokenizer."
+        )
+    if not (base / "config.json").is_file():
+        leftover = sorted(path.name for path in base.glob("*.safetensors"))
+        if leftover:
+            raise KajiyaError(f"{base}: {leftover[0]} stands there without config.json. Complete the folder.")
+        return
+    _check_base(vocabulary_size, pieces, base)
+
+
+def _check_base(vocabulary_size: int, pieces: dict[str, int], base: Path) -> None:
+    config = json.loads((base / "config.json").read_bytes())
+    found = config.get("vocab_size")
+    if found != vocabulary_size:
+        raise KajiyaError(
+            f"{base}/config.json: vocab_size is {found}, but the tokenizer has {vocabulary_size} pieces. A base "
+            "model can only be continued with its own vocabulary: use the base's tokenizer in the recipe."
+        )
+    if (base / "tokenizer.json").is_file() and (theirs := read_pieces(base)) != pieces:
+        piece = next(iter(sorted(set(theirs.items()) ^ set(pieces.items()))))[0]
+        raise KajiyaError(
+            f"{base}/tokenizer.json numbers its pieces otherwise than the recipe's tokenizer (for example "
+            f"{piece!r}). A base model can only be continued with its own vocabulary."
+        )

@@ -1,0 +1,215 @@
+"""The training loop of one rank."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from components.pretrain.batches import Batches, ValidationSet
+from components.pretrain.deepspeed_engine import (
+    full_weights,
+    gradient_norm,
+    make_engine,
+    read_state,
+    set_learning_rate,
+    write_state,
+)
+from components.pretrain.schedule import learning_rate
+from components.pretrain.settings import PretrainSettings
+from components.pretrain.validation import validate
+from components.pretrain.vocabulary import read_special_ids
+from kajiya.errors import KajiyaError
+from kajiya.lm import checkpoint
+from kajiya.lm.model import fresh_model, llama_config, load_model, save_model
+from kajiya.lm.packing import TokenDataset
+from kajiya.shards import write_file
+from kajiya.tracking import Tracker
+
+KEPT_CHECKPOINTS = 2
+
+
+def train(job: dict[str, Any]) -> None:
+    """Train from the newest checkpoint, or from the start, to the end; rank 0 writes the model."""
+    training = Training(job)
+    training.resume()
+    training.loop()
+    training.write_model()
+
+
+class Training:
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.job = job
+        self.config = PretrainSettings.model_validate(job["config"])
+        self.steps: int = job["steps"]
+        self.rank = torch.distributed.get_rank()
+        self.ranks = torch.distributed.get_world_size()
+        self.work = Path(job["work"])
+        self.checkpoints = self.work / "checkpoints"
+        config, tokens = self.config, Path(job["tokens"])
+        dataset = TokenDataset(tokens, "train", config.model.context)
+        self.batches = Batches(
+            dataset, config.seed, config.global_batch_sequences, config.micro_batch_sequences
+        )
+        self.validation = ValidationSet(
+            tokens, config.model.context, config.validation_sequences, config.seed
+        )
+        self.engine = make_engine(self._model(dataset.facts["vocabulary_size"]), config)
+        self.step = 0
+        self.rows: list[dict[str, float]] = []
+
+    def _model(self, vocabulary_size: int) -> Any:
+        dtype = torch.bfloat16 if self.config.precision == "bf16" else torch.float32
+        if self.job["base"]:
+            model = load_model(Path(self.job["base"]), dtype)
+            longest = model.config.max_position_embeddings
+            if longest < self.config.model.context:
+                raise KajiyaError(
+                    f"pretrain.model.context is {self.config.model.context}, but the base model "
+                    f"{self.job['base']} knows {longest} positions. Lower the context."
+                )
+        else:
+            special_ids = read_special_ids(Path(self.job["tokenizer"]))
+            model = fresh_model(
+                llama_config(self.config.model, vocabulary_size, special_ids), self.config.seed
+            )
+            model = model.to(dtype)
+        model.config.use_cache = False
+        if self.config.activation_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        return model
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint whose checksums hold, on every rank the same one."""
+        found: list[Any] = [checkpoint.newest_good(self.checkpoints) if self.rank == 0 else None]
+        torch.distributed.broadcast_object_list(found, src=0)
+        if found[0] is None:
+            return
+        self.step = found[0][0]
+        shared = checkpoint.read_part(self.checkpoints, self.step, "rank-0.safetensors")
+        own = checkpoint.read_part(self.checkpoints, self.step, f"rank-{self.rank}.safetensors")
+        write_state(self.engine, own, shared)
+        lines = (checkpoint.step_folder(self.checkpoints, self.step) / "metrics.jsonl").read_text()
+        self.rows = [json.loads(line) for line in lines.splitlines()]
+        if self.rank == 0:
+            tqdm.write(f"continuing at step {self.step} of {self.steps}")
+
+    def loop(self) -> None:
+        config = self.config
+        tracker = Tracker(
+            experiment="kajiya",
+            name=f"pretrain {Path(self.job['tokens']).parent.name}",
+            parameters={"steps": self.steps, **flat(self.job["config"])},
+            memory=self.work / "mlflow_run_id",
+        )
+        tracker.enabled = tracker.enabled and self.rank == 0
+        tokens_per_step = config.global_batch_sequences * config.model.context
+        bar = tqdm(
+            desc="pretrain", total=self.steps * tokens_per_step, initial=self.step * tokens_per_step,
+            unit="tok", unit_scale=True, dynamic_ncols=True, mininterval=0.5, disable=self.rank != 0,
+        )  # fmt: skip
+        self.engine.train()
+        while self.step < self.steps:
+            row = self._train_step()
+            bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
+            bar.update(tokens_per_step)
+            self._record(row, tracker, bar.format_dict["rate"])
+            if self.step % config.save_every_steps == 0:
+                self._save()
+        bar.close()
+        tracker.finish()
+
+    def _train_step(self) -> dict[str, float]:
+        config = self.config
+        rate = learning_rate(config.schedule, config.optimizer.peak_learning_rate, self.step, self.steps)
+        set_learning_rate(self.engine, rate)
+        losses, norm = [], 0.0
+        plain = self.engine.optimizer is self.engine.basic_optimizer
+        for tokens in self.batches.micro_batches(self.step, self.rank, self.ranks):
+            tokens = tokens.to(self.engine.device)  # noqa: PLW2901
+            loss = sequence_loss(self.engine, tokens)
+            self.engine.backward(loss)
+            if plain and self.engine.is_gradient_accumulation_boundary():
+                norm = gradient_norm(self.engine)  # DeepSpeed clips in place and does not tell it
+            self.engine.step()
+            losses.append(loss.detach())
+        mean = torch.stack(losses).mean()
+        torch.distributed.all_reduce(mean)
+        value = float(mean) / self.ranks
+        norm = norm if plain else gradient_norm(self.engine)
+        self.step += 1
+        if not (math.isfinite(value) and math.isfinite(norm)):
+            raise KajiyaError(
+                f"pretrain: loss {value} and gradient norm {norm} at step {self.step} (learning rate {rate:.2e}). "
+                "The training diverged: lower pretrain.optimizer.peak_learning_rate, lengthen the warmup, "
+                "or look at the data of this step. The checkpoints before it are kept."
+            )
+        tokens_seen = self.step * config.global_batch_sequences * config.model.context
+        return {"step": self.step, "tokens": tokens_seen, "loss": value, "lr": rate, "grad_norm": norm}
+
+    def _record(self, row: dict[str, float], tracker: Tracker, tokens_per_second: float | None) -> None:
+        last = self.step == self.steps
+        if last or self.step % self.config.validate_every_steps == 0:
+            losses = validate(self.engine, self.validation, self.config.micro_batch_sequences)
+            row |= {f"validation_loss{'/' * bool(name)}{name}": value for name, value in losses.items()}
+        elif self.step % self.config.log_every_steps:
+            return
+        self.rows.append(row)
+        values = {key: float(value) for key, value in row.items() if key != "step"}
+        if tokens_per_second:
+            values["tokens_per_second"] = float(tokens_per_second)
+        tracker.log(self.step, values)
+
+    def _save(self) -> None:
+        name = f"rank-{self.rank}.safetensors"
+        state = read_state(self.engine, self.rank)
+        sums: list[Any] = [None] * self.ranks
+        own = checkpoint.write_part(self.checkpoints, self.step, name, state)
+        torch.distributed.all_gather_object(sums, (name, own))
+        if self.rank == 0:
+            metrics = checkpoint.partial_folder(self.checkpoints, self.step) / "metrics.jsonl"
+            write_file(metrics, self._metrics())
+            checksums = {**dict(sums), metrics.name: checkpoint.checksum(metrics)}
+            facts = {"ranks": self.ranks, "zero_stage": self.config.zero_stage}
+            checkpoint.publish(self.checkpoints, self.step, checksums, facts, KEPT_CHECKPOINTS)
+        torch.distributed.barrier()
+
+    def _metrics(self) -> str:
+        return "".join(json.dumps(row) + "\n" for row in self.rows)
+
+    def write_model(self) -> None:
+        weights = full_weights(self.engine)
+        if self.rank:
+            return
+        out = Path(self.job["out"])
+        parameters = sum(tensor.numel() for tensor in weights.values())  # saving empties `weights`
+        save_model(self.engine.module, weights, Path(self.job["tokenizer"]), out)
+        write_file(out / "metrics.jsonl", self._metrics())
+        last = self.rows[-1]
+        figures = {
+            "parameters": parameters,
+            "steps": self.steps,
+            "tokens_seen": last["tokens"],
+            "epochs": self.steps * self.batches.batch / len(self.batches.dataset),
+            "train_loss": last["loss"],
+            **{key: value for key, value in last.items() if key.startswith("validation_loss")},
+        }
+        write_file(self.work / "figures.json", json.dumps(figures))
+
+
+def sequence_loss(model: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Mean cross entropy of predicting tokens[:, 1:] from tokens[:, :-1], in fp32."""
+    logits = model(input_ids=tokens[:, :-1], use_cache=False).logits
+    return cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as `section.key`, the form MLflow's parameters take."""
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return result

@@ -1,0 +1,98 @@
+"""A Llama-architecture model: its shape, its weights from scratch or from a folder, its HF folder.
+
+Only safetensors are read and written: a pickled checkpoint can run code.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+from kajiya.errors import KajiyaError
+from kajiya.lm.shape import LlamaShape, derived_ffn_size
+
+# What a tokenizer leaves in its folder and a model folder needs beside the weights.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "tokenizer.model",
+    "chat_template.jinja",
+)
+
+
+def llama_config(shape: LlamaShape, vocabulary_size: int, special_ids: dict[str, int | None]) -> LlamaConfig:
+    """The transformers config of `shape`. special_ids: bos_token_id, eos_token_id, pad_token_id.
+
+    Raises KajiyaError when the dials do not fit each other.
+    """
+    kv_heads = shape.kv_heads or shape.heads
+    if shape.hidden_size % shape.heads or (shape.hidden_size // shape.heads) % 2:
+        raise KajiyaError(
+            f"pretrain.model: hidden_size {shape.hidden_size} over {shape.heads} heads is not an even head "
+            "size (rotary positions turn pairs). Choose hidden_size = heads x an even number."
+        )
+    if shape.heads % kv_heads:
+        raise KajiyaError(f"pretrain.model: heads {shape.heads} is no multiple of kv_heads {kv_heads}.")
+    return LlamaConfig(
+        vocab_size=vocabulary_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.ffn_size or derived_ffn_size(shape.hidden_size),
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=shape.context,
+        tie_word_embeddings=shape.tied_embeddings,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
+        initializer_range=shape.initializer_range,
+        **cast("Any", special_ids),
+    )
+
+
+def fresh_model(config: LlamaConfig, seed: int) -> LlamaForCausalLM:
+    """A model with random fp32 weights that depend on the config and the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
+
+
+def load_model(folder: Path, dtype: torch.dtype) -> Any:
+    """A causal model from an HF folder: config.json and safetensors, never a pickle or remote code."""
+    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+        raise KajiyaError(f"{folder}: no HF model here: config.json and *.safetensors are needed.")
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise KajiyaError(f"{folder}: the model does not load ({error}).") from error
+
+
+def read_config(folder: Path) -> Any:
+    """The transformers config of an HF folder, without its weights."""
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise KajiyaError(f"{folder}/config.json: not a readable model config ({error}).") from error
+
+
+def save_model(model: Any, state: dict[str, torch.Tensor], tokenizer: Path, out: Path) -> None:
+    """Write an HF folder: safetensors from `state`, config, generation config, tokenizer files."""
+    config = model.config
+    # Greedy is what evaluation compares; a fixed config keeps sampling defaults out of the folder.
+    model.generation_config = GenerationConfig(
+        bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
+    )
+    config.use_cache = True
+    model.save_pretrained(out, state_dict=state, max_shard_size="5GB")
+    for path in out.glob("*.safetensors"):
+        path.chmod(0o644)  # safetensors makes them private to their writer
+    copy_tokenizer(tokenizer, out)
+
+
+def copy_tokenizer(tokenizer: Path, out: Path) -> None:
+    for name in TOKENIZER_FILES:
+        if (tokenizer / name).is_file():
+            shutil.copyfile(tokenizer / name, out / name)
