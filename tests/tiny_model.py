@@ -41,11 +41,11 @@ def write_model(folder: Path, tie: bool = False, **config: int) -> LlamaForCausa
     """A random Llama and its tokenizer in `folder`."""
     tokenizer = write_tokenizer(folder)
     shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape |= {"max_position_embeddings": 128}
     torch.manual_seed(7)
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
-            max_position_embeddings=128,
             tie_word_embeddings=tie,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
