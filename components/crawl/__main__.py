@@ -1,0 +1,4 @@
+from components.crawl import run
+from kajiya.stage import main
+
+main(run, keyed=True)

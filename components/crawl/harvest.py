@@ -1,0 +1,118 @@
+"""What a connector brings in: documents and rejects written as shards, and the count of both."""
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from components.crawl.http import Client
+from kajiya.errors import KajiyaError
+from kajiya.records import DOCUMENT, REJECTED
+from kajiya.report import Flow, Report
+from kajiya.shards import SHARD_BYTES, shard_path, write_shard
+
+
+class _Writer:
+    """Shards written as records come, in their order."""
+
+    def __init__(self, dataset: Path, schema: pa.Schema) -> None:
+        self.dataset, self.schema = dataset, schema
+        self.rows: list[dict[str, Any]] = []
+        self.waiting_bytes = 0
+        self.shards = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        self.waiting_bytes += len(row["text"]) * 3
+        if self.waiting_bytes >= SHARD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        write_shard(pa.Table.from_pylist(self.rows, self.schema), shard_path(self.dataset, self.shards))
+        self.shards, self.rows, self.waiting_bytes = self.shards + 1, [], 0
+
+    def close(self) -> None:
+        """Write what is left; a dataset without records still has one, empty shard."""
+        if self.rows or not self.shards:
+            self.flush()
+
+
+@dataclass
+class Harvest:
+    """Takes what a connector found. `source` is the key under `sources` in params.yaml."""
+
+    source: str
+    out: Path
+    flow: Flow = field(default_factory=Flow)
+    inputs: dict[str, str] = field(default_factory=dict)
+    bytes_fetched: int = 0
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.documents = _Writer(self.out, DOCUMENT)
+        self.rejects = _Writer(self.out / "rejected", REJECTED)
+
+    def read(self, name: str, sha256: str, size: int) -> None:
+        """Note a raw file: the lineage of a model ends at these hashes."""
+        if name in self.inputs:
+            raise KajiyaError(f"{name}: two files of the source {self.source} have this name. Rename one.")
+        self.inputs[name] = sha256
+        self.bytes_fetched += size
+
+    def add(self, document: dict[str, Any], reason: str | None = None, detail: str = "") -> None:
+        """Keep a document (of `document()`'s form), or reject it with a reason. Blank ones are rejected."""
+        document["id"] = f"{self.source}:{document['id']}"
+        document["source"] = self.source
+        document["text"] = document["text"].replace("\r\n", "\n").replace("\r", "\n")
+        if reason is None and not document["text"].strip():
+            reason = "empty"
+        self.flow.came_in += 1
+        if reason is None:
+            self.flow.out += 1
+            self.documents.add(document)
+        else:
+            self.flow.rejected[reason] += 1
+            self.rejects.add({**document, "reason": reason, "detail": detail})
+
+    def report(self) -> Report:
+        """Finish the shards. Raises KajiyaError when the source gave nothing at all."""
+        if not self.flow.came_in:
+            raise KajiyaError(
+                f"the source {self.source} gave no documents: check its settings (dates, shards, patterns) in "
+                f"the section crawl.{self.source}."
+            )
+        self.documents.close()
+        self.rejects.close()
+        figures = {"bytes_fetched": self.bytes_fetched, "inputs": self.inputs, **self.figures}
+        return Report(flows={self.source: self.flow}, figures=figures)
+
+
+def document(native_id: str, text: str, **fields: Any) -> dict[str, Any]:
+    """A row of the Document schema; absent fields are null, `id` still without its source."""
+    return {**dict.fromkeys(DOCUMENT.names), "id": native_id, "text": text, **fields}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a connector works: what it may read, fetch from and keep between crashes."""
+
+    input: Path
+    work: Path
+    connect: Callable[..., Client]
+
+
+def parse_date(value: str | datetime.date | None, where: str) -> datetime.date | None:
+    """The day of an ISO date or timestamp. `where` names file and line for the error."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, datetime.datetime):
+        return value.date()
+    if isinstance(value, datetime.date):
+        return value
+    try:
+        return datetime.date.fromisoformat(value[:10])
+    except (ValueError, TypeError):
+        raise KajiyaError(f"{where}: {value!r} does not begin with a date YYYY-MM-DD.") from None

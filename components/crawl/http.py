@@ -1,0 +1,186 @@
+"""Ask a source over HTTP, politely and patiently.
+
+Every request names this program and a contact. What may pass (429, 5xx, time-outs, closed
+connections) is tried again with exponential backoff; what a server asks for in Retry-After is
+honoured. How patient to be is placement, not identity: KAJIYA_HTTP_ATTEMPTS (tries in a row without
+progress, default 8) and KAJIYA_HTTP_WAIT_SECONDS (first wait, default 1) in the environment.
+"""
+
+import datetime
+import email.utils
+import os
+import time
+import zlib
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from kajiya import __version__
+from kajiya.errors import KajiyaError
+
+Answer = TypeVar("Answer")
+
+LONGEST_WAIT_SECONDS = 60.0
+# A server that asks for more than this is down for maintenance: better to end and be run again.
+LONGEST_RETRY_AFTER_SECONDS = 900.0
+
+
+class TryAgain(Exception):  # noqa: N818 - no error yet: it becomes one when patience ends
+    """A request failed in a way that may pass."""
+
+    def __init__(self, reason: str, wait_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait_seconds = wait_seconds
+
+
+class Patience:
+    """Waits between tries of one request, and when to give up."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.attempts = int(_number_from_environment("KAJIYA_HTTP_ATTEMPTS", 8))
+        self.first_wait = _number_from_environment("KAJIYA_HTTP_WAIT_SECONDS", 1)
+        self.failures = 0
+
+    def renew(self) -> None:
+        """Call after progress: only tries without progress count."""
+        self.failures = 0
+
+    def spend(self, trouble: TryAgain) -> None:
+        """Sleep before the next try. Raises KajiyaError when it was the last one."""
+        self.failures += 1
+        if self.failures >= self.attempts:
+            raise KajiyaError(
+                f"{self.url}: gave up after {self.failures} tries: {trouble}. What was fetched so far is "
+                "kept: check the source and the network, then run again."
+            )
+        asked = trouble.wait_seconds
+        if asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS:
+            raise KajiyaError(f"{self.url}: {trouble}; it asks to wait {asked:.0f} s. Run again after that.")
+        time.sleep(self._backoff() if asked is None else asked)
+
+    def _backoff(self) -> float:
+        # Jitter from the address keeps many clients apart, and one client the same from run to run.
+        jitter = zlib.crc32(f"{self.url} {self.failures}".encode()) / 2**32
+        wait = self.first_wait * 2 ** (self.failures - 1) * (1 + jitter / 2)
+        return min(wait, LONGEST_WAIT_SECONDS)
+
+
+class Client:
+    """HTTP to one source; use it as a context manager.
+
+    contact_required: the source's rules ask for a contact in User-Agent (not asked on loopback).
+    """
+
+    def __init__(self, base_url: str, contact_required: bool = False) -> None:
+        self.base_url = base_url.rstrip("/")
+        loopback = is_loopback(base_url)
+        self.session = httpx.Client(
+            headers={
+                "User-Agent": _user_agent(contact_required and not loopback, base_url),
+                "Accept-Encoding": "identity",  # sizes, ranges and checksums are of the file itself
+            },
+            timeout=httpx.Timeout(60, connect=20),
+            follow_redirects=True,
+            trust_env=not loopback,  # a proxy cannot reach this machine's loopback
+        )
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+
+    def url(self, path: str) -> str:
+        return path if "://" in path else f"{self.base_url}/{path.lstrip('/')}"
+
+    def get(
+        self, path: str, judge: Callable[[httpx.Response], Answer], params: dict[str, str] | None = None
+    ) -> Answer:
+        """One small answer, as `judge` reads it; `judge` raises TryAgain for one that may get better."""
+        url = self.url(path)
+        patience = Patience(url)
+        while True:
+            try:
+                response = self.session.get(url, params=params)
+                check_busy(response)
+                return judge(response)
+            except TryAgain as caught:
+                trouble = caught
+            except httpx.RequestError as error:
+                trouble = transport_trouble(error)
+            patience.spend(trouble)
+
+
+def body_of(response: httpx.Response) -> bytes:
+    """The body of a good answer. Raises KajiyaError with the status of any other."""
+    check_status(response)
+    return response.content
+
+
+def check_busy(response: httpx.Response) -> None:
+    """Raise TryAgain for statuses that pass: 408, 429 and 5xx."""
+    if response.status_code in (408, 429) or response.status_code >= 500:
+        raise TryAgain(
+            f"HTTP {response.status_code} {response.reason_phrase}",
+            retry_after_seconds(response.headers.get("Retry-After")),
+        )
+
+
+def check_status(response: httpx.Response) -> None:
+    if response.status_code >= 400:
+        raise KajiyaError(
+            f"{response.request.url}: HTTP {response.status_code} {response.reason_phrase}. Check the "
+            "revision, date and base_url in the settings: the source has no such file, or refuses it."
+        )
+
+
+def transport_trouble(error: httpx.RequestError) -> TryAgain:
+    """What to make of a request that got no whole answer."""
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
+        raise KajiyaError(f"{error.request.url}: {error}. Check base_url in the settings.") from error
+    return TryAgain(f"{type(error).__name__}: {error}")
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Retry-After as seconds from now: it comes as a number or as an HTTP date (RFC 9110, 10.2.3)."""
+    if not header:
+        return None
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        moment = email.utils.parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
+
+
+def is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def _user_agent(contact_required: bool, base_url: str) -> str:
+    contact = os.environ.get("KAJIYA_CONTACT", "").strip()
+    if contact_required and not contact:
+        raise KajiyaError(
+            f"{base_url} asks programs to say whom to write to: set KAJIYA_CONTACT in the environment to "
+            "your e-mail address or the page of your project, e.g. KAJIYA_CONTACT=you@example.org."
+        )
+    if not contact.isascii() or not contact.isprintable():
+        raise KajiyaError("KAJIYA_CONTACT in the environment: only ASCII letters can stand in User-Agent.")
+    return f"kajiya/{__version__} (+{contact})" if contact else f"kajiya/{__version__}"
+
+
+def _number_from_environment(name: str, default: float) -> float:
+    value = os.environ.get(name, "")
+    try:
+        number = float(value) if value else float(default)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1e6:
+        raise KajiyaError(f"{name}={value!r} in the environment: set it to a number from 0 up.")
+    return number

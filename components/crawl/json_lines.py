@@ -1,0 +1,90 @@
+"""Read JSON Lines, plain or compressed, with errors that name file and line."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+import pyarrow as pa
+
+from kajiya.errors import KajiyaError
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Line numbers from 0 with their objects; None for a blank line.
+
+    Raises KajiyaError for a line that is not a JSON object, is not UTF-8, or a cut-off archive.
+    """
+    for number, line in read_lines(path):
+        if not line.strip():
+            yield number, None
+            continue
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            decode(line, path, number)
+            raise KajiyaError(
+                f"{path.name}: line {number + 1}: invalid JSON ({error}). Repair or remove the line, or fetch "
+                "the file again."
+            ) from None
+        if not isinstance(record, dict):
+            raise KajiyaError(
+                f"{path.name}: line {number + 1}: expected a JSON object, found {type(record).__name__}."
+            )
+        yield number, record
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Line numbers from 0 with the raw lines of a plain, .gz or .zst file."""
+    number = -1
+    try:
+        with _open(path) as handle:
+            for number, line in enumerate(handle):
+                yield number, line
+    except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException) as error:
+        raise KajiyaError(
+            f"{path.name}: the archive is cut off or damaged after line {number + 1} ({error}). Fetch it again."
+        ) from error
+
+
+def decode(line: bytes, path: Path, number: int) -> str:
+    """A raw line as text. `number` counts from 0."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise KajiyaError(
+            f"{path.name}: line {number + 1}: invalid UTF-8 at byte {error.start} of the line "
+            f"(0x{line[error.start]:02x}). Convert the file to UTF-8."
+        ) from None
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rb")
+    if path.name.endswith(".zst"):
+        return _ZstLines(path)
+    return open(path, "rb")
+
+
+class _ZstLines:
+    """Lines of a zstd file; Arrow streams it, but has no lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.stream = pa.input_stream(str(path), compression="zstd")
+
+    def __enter__(self) -> "_ZstLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = b""
+        while block := self.stream.read(1 << 20):
+            *lines, rest = (rest + block).split(b"\n")
+            for line in lines:
+                yield line + b"\n"
+        if rest:
+            yield rest

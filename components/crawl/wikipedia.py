@@ -1,0 +1,175 @@
+"""Articles of a Wikipedia dump, pinned by wiki and date, as plain text."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from components.crawl.download import Expected, Fetched, download
+from components.crawl.dump import Page, Part, Site, plan_parts, read_pages, read_part, read_site
+from components.crawl.harvest import Harvest, Place, document, parse_date
+from components.crawl.http import Client, TryAgain, body_of, check_status
+from components.crawl.settings import WikipediaSettings
+from components.crawl.wikitext import extract_text, is_disambiguation
+from kajiya.engine import map_shards, progress
+from kajiya.errors import KajiyaError
+
+# Multistream first: its index lets workers share the dump.
+JOBS = ("articlesmultistreamdump", "articlesdump")
+# Compressed bytes that one worker parses at a time: about 20 MB of XML.
+PART_BYTES = 4_000_000
+_DUMP_NAME = re.compile(r"pages-articles(-multistream)?\d*\.xml(-p\d+p\d+)?\.bz2$")
+_REDIRECT = re.compile(r"\s*#(?:redirect|転送|リダイレクト)[\s:]*\[\[([^\]\n]*)", re.IGNORECASE)
+
+Row = tuple[dict[str, Any], str | None, str]
+
+
+def crawl_wikipedia(config: WikipediaSettings, place: Place, harvest: Harvest) -> None:
+    """Every page of the dump, in its order; what is no article is rejected."""
+    with place.connect(config.base_url, contact_required=True) as client:
+        fetched = _fetch_dump(config, client, place)
+    for name, file in fetched.items():
+        harvest.read(name, file.sha256, file.bytes)
+    language = wiki_language(config.wiki)
+    for name, file in fetched.items():
+        if not _DUMP_NAME.search(name):
+            continue
+        article = Article(read_site(file.path, language), language, config.license)
+        index = fetched.get(index_name(name))
+        if index is None:
+            rows: Iterator[Row] = map(article.row, progress(read_pages(file.path), f"read {name}"))
+        else:
+            parts = plan_parts(file.path, index.path, PART_BYTES)
+            results = map_shards(partial(_part_rows, article), parts, f"read {name}")
+            rows = (row for result in results for row in result)
+        for row in rows:
+            harvest.add(*row)
+
+
+@dataclass(frozen=True)
+class Article:
+    """How a page of one wiki becomes a document."""
+
+    site: Site
+    language: str
+    license: str
+
+    def row(self, page: Page) -> Row:
+        """The document with the reason and detail of its rejection, if it is no article.
+
+        A rejected page keeps its wikitext, so that one can see why.
+        """
+        text = ""
+        reason, detail = rejection(page)
+        if reason is None:
+            text = extract_text(page.wikitext, self.site.hidden_namespaces)
+            if not text:
+                reason = "empty"
+        url = self.site.page_url + quote(page.title.replace(" ", "_"), safe="/:@!$*(),;~'")
+        row = document(
+            page.id,
+            page.wikitext if reason else text,
+            url=url,
+            title=page.title,
+            date=parse_date(page.timestamp, f"page {page.id}"),
+            license=self.license,
+            generator="human",
+            language=self.language,
+        )
+        return row, reason, detail
+
+
+def rejection(page: Page) -> tuple[str | None, str]:
+    """Why a page is no article, or None."""
+    if page.namespace != "0":
+        return "namespace", page.namespace
+    if page.redirect is not None:
+        return "redirect", page.redirect
+    if found := _REDIRECT.match(page.wikitext):
+        return "redirect", found[1]
+    if is_disambiguation(page.wikitext):
+        return "disambiguation", ""
+    return None, ""
+
+
+def _part_rows(article: Article, part: Part) -> list[Row]:
+    return [article.row(page) for page in read_part(part)]
+
+
+def wiki_language(wiki: str) -> str:
+    """ISO 639-1 code of a wiki's database name; simplewiki is English too."""
+    prefix = wiki.removesuffix("wiki").replace("_", "-")
+    return "en" if prefix == "simple" else prefix
+
+
+def index_name(dump_name: str) -> str:
+    """Name of a multistream dump's index: ...-multistream1.xml-p1p9.bz2 has ...-multistream-index1.txt-p1p9.bz2."""
+    return dump_name.replace("-multistream", "-multistream-index").replace(".xml", ".txt")
+
+
+def _fetch_dump(config: WikipediaSettings, client: Client, place: Place) -> dict[str, Fetched]:
+    """The job's files by name, dumps in the order of their pages."""
+    listing = f"{config.wiki}/{config.date}/dumpstatus.json"
+    status = client.get(listing, partial(_dump_status, config))
+    files = dump_files(status, client.url(listing))
+    if any(not _stated_digest(facts) for facts in files.values()):
+        sums = client.get(f"{config.wiki}/{config.date}/{config.wiki}-{config.date}-sha1sums.txt", _sha1_sums)
+        files = {
+            name: {**facts, "sha1": facts.get("sha1") or sums.get(name)} for name, facts in files.items()
+        }
+    fetched = {}
+    for name, facts in files.items():
+        algorithm, digest = _stated_digest(facts) or (None, None)
+        path = facts.get("url") or f"{config.wiki}/{config.date}/{name}"
+        expected = Expected(facts.get("size"), algorithm, digest)
+        fetched[name] = download(client, path, place.work / name, expected)
+    return fetched
+
+
+def dump_files(status: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    """Files with their facts of the best finished job in a dumpstatus.json."""
+    jobs = status.get("jobs", {})
+    for name in JOBS:
+        job = jobs.get(name, {})
+        files = job.get("files", {})
+        if job.get("status") == "done" and any(_DUMP_NAME.search(file) for file in files):
+            return dict(sorted(files.items(), key=_page_order))
+    states = ", ".join(f"{name}: {jobs.get(name, {}).get('status', 'absent')}" for name in JOBS)
+    raise KajiyaError(
+        f"{where}: no finished dump of the articles ({states}). Wait for it, or choose another date."
+    )
+
+
+def _page_order(item: tuple[str, Any]) -> tuple[list[int], str]:
+    """Dumps come in numbered files (...articles2.xml-p9p20.bz2): 10 after 9, not after 1."""
+    return [int(number) for number in re.findall(r"\d+", item[0])], item[0]
+
+
+def _stated_digest(facts: dict[str, Any]) -> tuple[str, str] | None:
+    return next(((name, facts[name]) for name in ("sha1", "md5") if facts.get(name)), None)
+
+
+def _dump_status(config: WikipediaSettings, response: httpx.Response) -> dict[str, Any]:
+    if response.status_code == 404:
+        raise KajiyaError(
+            f"{response.request.url}: no dump of {config.wiki} from {config.date}. Look up the dates there are "
+            f"at {config.base_url}/{config.wiki}/ (old ones are removed after some months)."
+        )
+    try:
+        return orjson.loads(body_of(response))
+    except orjson.JSONDecodeError as error:
+        raise TryAgain(f"not JSON: {error}") from None
+
+
+def _sha1_sums(response: httpx.Response) -> dict[str, str]:
+    """Lines `<sha1>  <name>`; a mirror without the file gives no sums, and bz2's own checks remain."""
+    if response.status_code == 404:
+        return {}
+    check_status(response)
+    words = [line.split() for line in response.text.splitlines()]
+    return {pair[1]: pair[0] for pair in words if len(pair) == 2}
