@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled, Completed, Failed, State
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.graph import Stage
 from flows.process import StageFailedError
@@ -28,7 +28,9 @@ def run_flow(walk: Walk, jobs: int) -> None:
 
 
 def _flow(walk: Walk, jobs: int) -> Flow[[], State[None]]:
-    @flow(name="kajiya", task_runner=ThreadPoolTaskRunner(max_workers=jobs), validate_parameters=False)
+    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=jobs)
+
+    @flow(name="kajiya", task_runner=runner, validate_parameters=False)
     def pipeline() -> State[None]:
         try:
             _walk_through(walk)
