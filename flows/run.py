@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -20,8 +21,16 @@ INTERRUPTED = 130
 """Exit status of a run that a person stopped, as shells have it."""
 
 
-def run(recipe: str | None, until: str | None, console: Console) -> int:
-    """Walk dvc.yaml of the current folder; returns the exit status: 0, 1 (a stage failed) or 130."""
+@dataclass(frozen=True)
+class Ending:
+    status: int
+    """Exit status: 0 all is well, 1 a stage failed, 130 a person stopped it."""
+    moved: bool
+    """Whether any stage did something."""
+
+
+def run(recipe: str | None, until: str | None, console: Console) -> Ending:
+    """Walk dvc.yaml of the current folder: all of it, one recipe, or up to a stage."""
     at_once = jobs()
     root = Path.cwd()
     with open_repo(root) as repo:
@@ -33,10 +42,11 @@ def run(recipe: str | None, until: str | None, console: Console) -> int:
             stopped = _walk(walk, at_once, root)
         sort_lock(repo, whole)
     print_summary(console, graph, walk.outcomes, root)
+    moved = any(outcome.state != "unchanged" for outcome in walk.outcomes.values())
     if stopped:
         console.print("Stopped. Finished stages are kept: [bold]kajiya run[/bold] continues.")
-        return INTERRUPTED
-    return _say_failures(console, walk)
+        return Ending(INTERRUPTED, moved)
+    return Ending(_say_failures(console, walk), moved)
 
 
 def _walk(walk: Walk, at_once: int, root: Path) -> bool:

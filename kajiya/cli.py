@@ -1,6 +1,5 @@
 """The command line `kajiya`. No setting is a flag: settings stand in params.yaml and recipes/."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from typer.core import TyperGroup
 from kajiya.errors import KajiyaError
 
 PIPELINE = Path("dvc.yaml")
+PARAMS = Path("params.yaml")
 RECIPES = Path("recipes")
 REPORTS = Path("reports")
 USAGE_ERROR = 2
@@ -83,10 +83,13 @@ def run(
     from flows.run import run as walk
 
     console = Console()
-    status = walk(recipe, until, console)
-    for page in _write_reports(recipe):
+    ending = walk(recipe, until, console)
+    for name in _names(recipe):
+        page = REPORTS / f"{name}.html"
+        if ending.moved or not page.exists():
+            _write_page(name)
         console.print(f"Report: {page}", highlight=False)
-    raise typer.Exit(status)
+    raise typer.Exit(ending.status)
 
 
 @app.command()
@@ -182,10 +185,10 @@ def recipes(
 
     console = Console()
     if show is not None:
-        console.print(recipe_text(RECIPES, Path("params.yaml"), show), markup=False, soft_wrap=True)
+        console.print(recipe_text(RECIPES, PARAMS, show), markup=False, soft_wrap=True)
         return
     table = _table("recipe", "active", "model", "description")
-    for one in list_recipes(RECIPES, Path("params.yaml")):
+    for one in list_recipes(RECIPES, PARAMS):
         active = "[green]yes[/green]" if one.active else "[dim]no[/dim]"
         table.add_row(one.name, active, escape(one.model), escape(one.description))
     console.print(table)
@@ -214,7 +217,7 @@ def sample(
     from kajiya.settings import load_settings
     from kajiya.settings_docs import settings_type
 
-    settings = load_settings(settings_type("sample"), Path("params.yaml"), ["sample"])
+    settings = load_settings(settings_type("sample"), PARAMS, ["sample"])
     if not (out / "answer_key.jsonl").exists():
         if out.is_dir() and any(out.iterdir()):
             raise KajiyaError(f"{out}: not empty, and no sample world. Name a new folder.")
@@ -240,20 +243,23 @@ def report(
         kajiya report
         kajiya report smoke
     """
-    for page in _write_reports(recipe):
-        typer.echo(f"Report: {page}")
+    for name in _names(recipe):
+        typer.echo(f"Report: {_write_page(name)}")
 
 
-def _write_reports(recipe: str | None) -> list[Path]:
+def _names(recipe: str | None) -> list[str]:
+    """The recipe asked for, or all active ones."""
     from kajiya.recipes import list_recipes, require_recipe
-    from kajiya.report_page import write_page
 
     if recipe is not None:
-        require_recipe(RECIPES, recipe)
-        names = [recipe]
-    else:
-        names = [one.name for one in list_recipes(RECIPES, Path("params.yaml")) if one.active]
-    return [write_page(Path.cwd(), name, REPORTS) for name in names]
+        return [require_recipe(RECIPES, recipe).stem]
+    return [one.name for one in list_recipes(RECIPES, PARAMS) if one.active]
+
+
+def _write_page(recipe: str) -> Path:
+    from kajiya.report_page import write_page
+
+    return write_page(Path.cwd(), recipe, REPORTS)
 
 
 @app.command()
