@@ -13,10 +13,16 @@ from typing import Any
 from components.tokenizer.check import check_identity, check_round_trip, check_strings, measure
 from components.tokenizer.sample import measure_sources, sample_sentences
 from components.tokenizer.settings import TokenizerSettings
-from components.tokenizer.take import take_tokenizer
 from components.tokenizer.train import train_model
 from kajiya.errors import KajiyaError
-from kajiya.lm.tokenizer import fast_tokenizer, load_tokenizer, save_tokenizer
+from kajiya.lm.tokenizer import (
+    copy_tokenizer,
+    end_of_sequence,
+    fast_tokenizer,
+    load_tokenizer,
+    save_tokenizer,
+    vocabulary_size,
+)
 from kajiya.report import Report
 from kajiya.shards import list_shards, write_file
 
@@ -29,7 +35,8 @@ def run(config: TokenizerSettings, corpus: Path, base: Path, *, out: Path) -> Re
     strings = check_strings(shards, documents, config.check_strings, config.seed)
     figures: dict[str, Any] = {}
     if config.kind == "take":
-        take_tokenizer(base, out)
+        end_of_sequence(load_tokenizer(base), base)
+        copy_tokenizer(base, out)
     else:
         sentences = sample_sentences(shards, sizes, config)
         model = train_model(sentences, config)
@@ -39,7 +46,7 @@ def run(config: TokenizerSettings, corpus: Path, base: Path, *, out: Path) -> Re
         figures["check"] = check_identity(model, load_tokenizer(out), strings)
         check_round_trip(load_tokenizer(out), strings)
     tokenizer = load_tokenizer(out)
-    figures["pieces"] = len(tokenizer)
+    figures["pieces"] = vocabulary_size(tokenizer)
     return Report(figures=figures | measure(tokenizer, strings))
 
 

@@ -33,6 +33,16 @@ SEGMENT = re.compile(SEGMENT_PATTERN)
 _UNIGRAM = 1
 _NORMAL, _USER_DEFINED = 1, 4
 
+# What may belong to a tokenizer in a Hugging Face folder.
+_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+
 # Texts handed to the encoder at once: enough for its threads, little enough for memory.
 _BATCH = 1000
 
@@ -75,6 +85,13 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_bytes()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
     write_file(path, json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy the tokenizer's files of a model or tokenizer folder, byte for byte."""
+    for name in _FILES:
+        if (source / name).is_file():
+            write_file(target / name, (source / name).read_bytes())
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

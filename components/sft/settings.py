@@ -1,0 +1,67 @@
+"""What a recipe may say about instruction tuning."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from kajiya.settings import Settings
+
+
+class LoraSettings(Settings):
+    rank: int = Field(16, ge=1)
+    """Rank of the low-rank updates (Hu et al. 2021)."""
+    alpha: float = Field(32.0, gt=0)
+    """Scale of the updates: they count alpha / rank times."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before each update."""
+
+
+class SftSettings(Settings):
+    forbidden_generators: tuple[str, ...] = (
+        "gpt-3*", "gpt-4*", "gpt-5*", "chatgpt*", "text-davinci*", "o1*", "o3*", "o4*",
+        "claude*", "gemini*", "palm*", "bard*", "grok*", "command*", "llama-2*", "llama-3-*",
+    )  # fmt: skip
+    """Generators whose terms forbid training other models on what they wrote; * stands for anything,
+    case does not count."""
+    allowed_generators: tuple[str, ...] | None = None
+    """Generators that are allowed, as patterns; null: all that are not forbidden."""
+    allowed_licenses: tuple[str, ...] | None = None
+    """Licenses that are allowed, as patterns; null: all."""
+    on_forbidden: Literal["drop", "stop"] = "drop"
+    """drop: leave refused records out, name and count them. stop: end with an error at the first."""
+    max_tokens: int = Field(2048, ge=8)
+    """Longest conversation in tokens; a longer one is left out whole: cut, it would teach to stop short."""
+    epochs: float = Field(3.0, gt=0)
+    """Passes over the conversations."""
+    batch_size: int = Field(32, ge=1)
+    """Conversations in one optimizer step."""
+    micro_batch_size: int = Field(4, ge=1)
+    """Conversations computed at once; batch_size must be a multiple of it."""
+    learning_rate: float = Field(2e-5, gt=0)
+    """Highest learning rate; LoRA wants about ten times that of full tuning."""
+    warmup_share: float = Field(0.03, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises; then it falls as a cosine."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Of AdamW."""
+    max_gradient_norm: float = Field(1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Of the matrix products; weights and optimizer are kept in fp32."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    lora: LoraSettings | None = None
+    """null: tune all weights. Otherwise low-rank updates, merged into the weights at the end."""
+    validation_share: float = Field(0.02, ge=0, lt=0.5)
+    """Share of the conversations that only measure the loss."""
+    log_every_steps: int = Field(10, ge=1)
+    """Steps between lines of metrics.jsonl."""
+    seed: int = Field(0, ge=0)
+    """Of the order of the conversations, of dropout and of the LoRA matrices."""
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> "SftSettings":
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
+            )
+        return self
