@@ -1,0 +1,155 @@
+"""The model registry, read: versions with their scores and tags, and the lineage of one.
+
+The only module beside components.register that knows MLflow; it is imported when first needed,
+because the import takes seconds.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from kajiya.errors import KajiyaError
+from kajiya.lineage import Lineage
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DATABASE = "mlflow.db"
+PREFIX = "kajiya-"
+LINEAGE_TAG = "kajiya.lineage"
+
+# A server that is down shall be an error within seconds; MLflow's own defaults retry for minutes.
+_CLIENT_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class RegisteredVersion(BaseModel):
+    """One model version of the registry."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    name: str
+    """Registered model: `kajiya-<recipe>`."""
+    version: int
+    run_id: str
+    variant: str
+    parent_version: int | None
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    scores: dict[str, float]
+    """Metrics of its run, the last value of each."""
+
+
+def tracking_uri() -> str:
+    """Where the registry is: MLFLOW_TRACKING_URI, or a SQLite file in the project's folder."""
+    # Absolute: MLflow keeps its connection by address, also when the current folder is another one.
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / DATABASE}"
+
+
+def registry_exists() -> bool:
+    """False when the registry is a SQLite file that nobody has written yet."""
+    uri = tracking_uri()
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def connect() -> "MlflowClient":
+    """A client of the registry; call its methods inside `reachable()`."""
+    for name, value in _CLIENT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # noqa: PLC0415 (seconds, and most commands do without)
+
+    for logger in ("mlflow", "alembic"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    with reachable():
+        return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn MLflow's failures into a KajiyaError that names the registry and the remedy."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from requests import RequestException  # noqa: PLC0415
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise KajiyaError(
+            f"MLflow at {tracking_uri()}: {reason[:500]}\nStart it (`kajiya up`), or set MLFLOW_TRACKING_URI to "
+            f"a server that runs (unset, it is the file {DATABASE} here); then run again: finished work is kept."
+        ) from error
+
+
+def list_versions(recipe: str | None = None) -> list[RegisteredVersion]:
+    """Versions of one recipe or of all, by name and version; none when there is no registry yet."""
+    if not registry_exists():
+        return []
+    client = connect()
+    with reachable():
+        names = [model.name for model in _all_pages(client.search_registered_models)]
+        wanted = [n for n in names if n.startswith(PREFIX) and recipe in {None, n.removeprefix(PREFIX)}]
+        found = [
+            _version(client, version)
+            for name in wanted
+            for version in _all_pages(client.search_model_versions, f"name='{name}'")
+        ]
+    return sorted(found, key=lambda version: (version.name, version.version))
+
+
+def load_lineage(name: str, version: int) -> Lineage:
+    """The lineage that a version carries. Raises KajiyaError naming what there is instead."""
+    known = list_versions()
+    one = next((v for v in known if (v.name, v.version) == (name, version)), None)
+    if one is None:
+        listing = (
+            ", ".join(f"{v.name}/{v.version}" for v in known) or "none yet (`kajiya run` registers some)"
+        )
+        raise KajiyaError(f"{name}/{version}: no such version at {tracking_uri()}. There are: {listing}.")
+    client = connect()
+    with tempfile.TemporaryDirectory(prefix="kajiya-lineage-") as folder, reachable():
+        file = client.download_artifacts(one.run_id, "lineage.json", folder)
+        return Lineage.model_validate_json(Path(file).read_bytes())
+
+
+def parse_version(text: str) -> tuple[str, int]:
+    """`kajiya-smoke/3` (or `models:/kajiya-smoke/3`) as name and version."""
+    name, _, version = text.removeprefix("models:/").rpartition("/")
+    if not name or not version.isdigit():
+        raise KajiyaError(f"{text!r}: expected a version such as kajiya-smoke/3. `kajiya status` lists them.")
+    return name, int(version)
+
+
+def _version(client: "MlflowClient", found: Any) -> RegisteredVersion:
+    # Only a look-up of the single version carries its aliases, and only the run its metrics.
+    version = client.get_model_version(found.name, found.version)
+    parent = version.tags.get("parent_version", "")
+    return RegisteredVersion(
+        name=version.name,
+        version=int(version.version),
+        run_id=version.run_id or "",
+        variant=version.tags.get("variant", ""),
+        parent_version=int(parent) if parent.isdigit() else None,
+        aliases=tuple(version.aliases),
+        tags=version.tags,
+        scores=client.get_run(version.run_id).data.metrics if version.run_id else {},
+    )
+
+
+def _all_pages(search: Any, condition: str | None = None) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(filter_string=condition, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

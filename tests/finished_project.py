@@ -1,0 +1,140 @@
+"""A small project whose pipeline has run: data, models, reports and a dvc.lock that fits them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from kajiya.dvc_lock import file_hash, folder_hash
+from kajiya.report import Flow, Report
+from kajiya.shards import write_dataset
+
+SOURCES = {"wikipedia": "CC-BY-SA-4.0", "diet": "ndl-terms"}
+VARIANTS = ("base", "instruct", "gptq", "awq")
+
+
+def make_project(root: Path, model: Path) -> Path:
+    """Write the project and commit its code. model: an HF model folder that all variants copy."""
+    for name in ("kajiya/stage.py", "components/crawl/__init__.py"):
+        _write(root / name, f"# {name}\n")
+    _write(root / "requirements.lock", "polars==2.1.0\n")
+    _write(root / "recipes" / "smoke.yaml", "description: test\nregister: {}\n")
+    _write(root / "params.yaml", "recipes: {}\n")
+    _write(root / ".gitignore", "/data/\n/models/\n/registered/\n/ml*\n*.run.json\n.partial/\n")
+    _write_corpus(root)
+    _write_models(root, model)
+    write_lock(root)
+    git(root, "init", "-q", "-b", "main")
+    commit(root)
+    return root
+
+
+def commit(root: Path) -> None:
+    git(root, "add", "-A")
+    git(root, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "state")
+
+
+def git(root: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True)
+
+
+def write_lock(root: Path) -> None:
+    """Record every stage as DVC would, with the hashes of what lies on the disk now."""
+    stages = {name: _locked(root, name, *paths) for name, paths in _stages().items()}
+    _write(root / "dvc.lock", yaml.safe_dump({"schema": "2.0", "stages": stages}, sort_keys=False))
+
+
+def _stages() -> dict[str, tuple[list[str], str]]:
+    """Dependencies and output of each stage."""
+    corpus, m = "data/decontaminated", "models/smoke"
+    stages: dict[str, tuple[list[str], str]] = {"sample": ([], "data/sample")}
+    for source in SOURCES:
+        raw = [f"data/sample/{source}", "components/crawl", "kajiya/stage.py"]
+        stages[f"crawl@{source}"] = (raw, f"data/crawl/{source}")
+    stages["decontaminate"] = (["data/crawl", "data/sample/evaluation"], corpus)
+    stages["tokenizer@smoke"] = ([corpus], f"{m}/tokenizer")
+    stages["tokenize@smoke"] = ([corpus, f"{m}/tokenizer"], f"{m}/tokens")
+    stages["pretrain@smoke"] = ([f"{m}/tokens", f"{m}/tokenizer"], f"{m}/base")
+    stages["sft@smoke"] = ([f"{m}/base", "data/sample/instructions"], f"{m}/instruct")
+    for method in ("gptq", "awq"):
+        stages[f"quantize@smoke-{method}"] = ([f"{m}/instruct", f"{m}/tokens"], f"{m}/{method}")
+    for variant in VARIANTS:
+        needs = [f"{m}/{variant}", f"{m}/tokens", "data/sample/evaluation"]
+        stages[f"evaluate@smoke-{variant}"] = (needs, f"{m}/evaluation/{variant}")
+    return stages
+
+
+def _locked(root: Path, name: str, dependencies: list[str], output: str) -> dict:
+    section = name.partition("@")[0]
+    return {
+        "cmd": f"python -m components.{section} {output}",
+        "deps": [_entry(root, path) for path in dependencies],
+        "params": {"params.yaml": {section: {"seed": 1}}},
+        "outs": [_entry(root, path) for path in (output, f"{output}.report.json")],
+    }
+
+
+def _entry(root: Path, path: str) -> dict:
+    full = root / path
+    value = folder_hash(full) if full.is_dir() else file_hash(full)
+    return {"path": path, "hash": "md5", "md5": value, "size": 1}
+
+
+def _write_corpus(root: Path) -> None:
+    for part in (*SOURCES, "evaluation", "instructions"):
+        _write(root / "data" / "sample" / part / "raw.txt", f"{part} の元の文。\n")
+    write_report(root / "data" / "sample", Report())
+    documents = []
+    for source, license_name in SOURCES.items():
+        made = [_document(source, number, license_name) for number in range(3)]
+        write_dataset(made, root / "data" / "crawl" / source)
+        figures = {"inputs": {f"{source}-raw.bz2": "5e" * 32}}
+        write_report(
+            root / f"data/crawl/{source}", Report(flows={source: Flow(came_in=3, out=3)}, figures=figures)
+        )
+        documents += made[1:]
+    write_dataset(documents, root / "data" / "decontaminated")
+    flow = Flow(came_in=3, out=2, rejected={"evaluation_overlap": 1})
+    write_report(root / "data" / "decontaminated", Report(flows=dict.fromkeys(sorted(SOURCES), flow)))
+
+
+def _document(source: str, number: int, license_name: str) -> dict:
+    return {
+        "id": f"{source}:{number}",
+        "source": source,
+        "text": f"{source} の {number} 番目の文書です。",
+        "license": license_name,
+        "generator": "human",
+        "language": "ja",
+    }
+
+
+def _write_models(root: Path, model: Path) -> None:
+    models = root / "models" / "smoke"
+    for name, figures in (("tokenizer", {"pieces": 300}), ("tokens", {"tokens": 1000})):
+        _write(models / name / f"{name}.json", json.dumps(figures))
+        write_report(models / name, Report(figures=figures))
+    for index, variant in enumerate(VARIANTS):
+        shutil.copytree(model, models / variant)
+        write_report(models / variant, Report(figures={"loss": 2.5 - index / 10, "method": variant}))
+        results = {
+            "data_versions": {"jcommonsenseqa": "v1.3"},
+            "tasks": {"jcommonsenseqa": {"0": {"acc": 0.41 + index / 100, "n": 300}}},
+            "perplexity": {"wikipedia": 12.5},
+        }
+        _write(models / "evaluation" / variant / "results.json", json.dumps(results))
+        write_report(models / "evaluation" / variant, Report())
+    for variant in ("base", "instruct"):
+        lines = [json.dumps({"step": step, "loss": 9 / step, "learning_rate": 0.01}) for step in range(1, 21)]
+        _write(models / variant / "metrics.jsonl", "\n".join(lines) + "\n")
+
+
+def write_report(out: Path, report: Report) -> None:
+    _write(out.with_name(out.name + ".report.json"), report.model_dump_json(indent=2) + "\n")
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")

@@ -1,0 +1,347 @@
+"""Registering is whole, once, and survives being killed; against real MLflow."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from components.register import RegisterSettings, run
+from components.register.scores import MAX_POINTS, flatten, read_curve, read_json
+from kajiya.errors import KajiyaError
+from kajiya.lineage import collect_lineages
+from kajiya.registry import (
+    LINEAGE_TAG,
+    connect,
+    list_versions,
+    load_lineage,
+    parse_version,
+    registry_exists,
+    tracking_uri,
+)
+from kajiya.stage import execute
+from tests.finished_project import VARIANTS, make_project, write_lock
+from tests.tiny_model import write_model
+
+MODELS, OUT = Path("models/smoke"), Path("registered/smoke")
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A finished project with a loadable model and an empty, migrated registry."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_model(folder / "model")
+    project = make_project(folder / "project", folder / "model")
+    before = Path.cwd()
+    os.chdir(project)
+    try:
+        connect().search_experiments()
+    finally:
+        os.chdir(before)
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path, monkeypatch) -> Path:
+    copy = Path(shutil.copytree(finished, tmp_path / "project"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def register(**settings: str) -> None:
+    execute(run, RegisterSettings(**settings), [MODELS], OUT)
+
+
+def command(*arguments: str, **environment: str) -> dict:
+    return {
+        "args": [sys.executable, "-m", "components.register", "--params", "recipes/smoke.yaml", *arguments],
+        "env": {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+
+
+def artifacts(run_id: str, folder: str | None = None) -> set[str]:
+    found = set()
+    for entry in connect().list_artifacts(run_id, folder):
+        found |= artifacts(run_id, entry.path) if entry.is_dir else {entry.path}
+    return found
+
+
+def tree_bytes(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_four_versions_with_parents_scores_tags_and_files(project):
+    register(license="CC-BY-SA-4.0", notes_ja="試験用です。")
+    versions = list_versions("smoke")
+    assert [(v.name, v.version, v.variant, v.parent_version) for v in versions] == [
+        ("kajiya-smoke", 1, "base", None),
+        ("kajiya-smoke", 2, "instruct", 1),
+        ("kajiya-smoke", 3, "gptq", 2),
+        ("kajiya-smoke", 4, "awq", 2),
+    ]
+    gptq = versions[2]
+    assert gptq.scores["tasks/jcommonsenseqa/0/acc"] == pytest.approx(0.43)
+    assert gptq.scores["report/loss"] == pytest.approx(2.3)
+    assert gptq.tags["git_dirty"] == "false"
+    assert gptq.tags["licenses"] == "CC-BY-SA-4.0, ndl-terms"
+    lineage = collect_lineages(MODELS, project)["gptq"]
+    assert load_lineage("kajiya-smoke", 3) == lineage
+    assert gptq.tags[LINEAGE_TAG] == lineage.digest()
+    assert {
+        "model/model.safetensors",
+        "model/tokenizer.json",
+        "model_card.md",
+        "lineage.json",
+        "lineage.html",
+        "dvc.lock",
+        "smoke.yaml",
+        "params.yaml",
+        "evaluation/results.json",
+        "reports/data/crawl/wikipedia.report.json",
+        "reports/models/smoke/gptq.report.json",
+    } <= artifacts(gptq.run_id)
+    base = versions[0]
+    assert "plots/loss.png" in artifacts(base.run_id)
+    curve = connect().get_metric_history(base.run_id, "training/loss")
+    assert [(m.step, m.value) for m in curve][:2] == [(1, 9.0), (2, 4.5)]
+    assert base.scores["training/loss"] == pytest.approx(9 / 20)
+
+
+def test_version_loads_from_the_registry_as_a_model(project, tmp_path, monkeypatch):
+    register()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri())
+    folder = download_artifacts("models:/kajiya-smoke/2", dst_path=tmp_path)
+    tokens = AutoTokenizer.from_pretrained(folder)("日本で一番長い川", return_tensors="pt")
+    assert AutoModelForCausalLM.from_pretrained(folder)(input_ids=tokens["input_ids"]).logits.isfinite().all()
+
+
+def test_registering_again_finds_the_versions_and_gives_the_same_bytes(project):
+    register()
+    first = tree_bytes(Path("registered"))
+    shutil.rmtree("registered")
+    register()
+    second = tree_bytes(Path("registered"))
+    assert len(list_versions()) == 4
+    assert {**first, "smoke.run.json": b""} == {**second, "smoke.run.json": b""}
+
+
+def test_output_is_the_same_whatever_the_registry_holds(project, finished):
+    register()
+    first = tree_bytes(OUT)
+    lock = Path("dvc.lock")
+    was = lock.read_text()
+    lock.write_text(was.replace("seed: 1", "seed: 2"))
+    register()
+    assert len(list_versions()) == 8
+    shutil.copy(finished / "mlflow.db", "mlflow.db")
+    shutil.rmtree("mlartifacts")
+    lock.write_text(was)
+    register()
+    assert [version.version for version in list_versions()] == [1, 2, 3, 4]
+    assert tree_bytes(OUT) == first
+
+
+@pytest.mark.parametrize("stop_at", ["gptq/model/model.safetensors", "base/lineage.json"])
+def test_stage_killed_halfway_is_finished_by_the_next_run(project, stop_at):
+    """Killed as soon as a file of some variant is in the registry."""
+    variant, name = stop_at.split("/", 1)
+    process = subprocess.Popen(**command(str(MODELS), str(OUT)))
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(list(Path("mlartifacts").glob(f"*/*/artifacts/{name}"))) > VARIANTS.index(variant):
+            break
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert len(list_versions()) < 4
+    assert not OUT.exists()
+
+    register()
+    versions = list_versions()
+    assert [version.variant for version in versions] == list(VARIANTS)
+    client = connect()
+    runs = client.search_runs([client.get_experiment_by_name("kajiya-smoke").experiment_id])
+    assert sorted(one.info.status for one in runs) == ["FINISHED"] * 4
+    for version in versions:
+        names = {
+            name.removeprefix("model/") for name in artifacts(version.run_id) if name.startswith("model/")
+        }
+        assert names == set(load_lineage(version.name, version.version).model_files)
+        assert len(client.get_metric_history(version.run_id, "weights_bytes")) == 1
+
+
+def test_file_cut_short_by_a_crash_is_uploaded_again(project, monkeypatch):
+    def fail(*_arguments: object, **_names: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "create_model_version", fail)
+        with pytest.raises(KeyboardInterrupt):
+            register()
+    (uploaded,) = Path("mlartifacts").glob("*/*/artifacts/model/model.safetensors")
+    uploaded.write_bytes(b"half")
+    register()
+    assert uploaded.read_bytes() == (MODELS / "base" / "model.safetensors").read_bytes()
+
+
+def test_server_that_is_down_is_a_clear_error_and_can_be_continued(project):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    started = time.monotonic()
+    done = subprocess.run(**command(str(MODELS), str(OUT), MLFLOW_TRACKING_URI=closed), check=False)
+    assert time.monotonic() - started < 40
+    assert done.returncode == 1
+    assert f"error: register: MLflow at {closed}" in done.stderr
+    assert "kajiya up" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not OUT.exists()
+    register()
+    assert len(list_versions()) == 4
+
+
+def test_registry_on_a_real_server_serves_the_files(project, finished, tmp_path, monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    store = [
+        "--backend-store-uri",
+        "sqlite:///server.db",
+        "--artifacts-destination",
+        str(tmp_path / "artifacts"),
+    ]
+    shutil.copy(finished / "mlflow.db", tmp_path / "server.db")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--port", port, "--workers", "1", *store],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", int(port))) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        register()
+        register()
+        assert [version.variant for version in list_versions()] == list(VARIANTS)
+        assert load_lineage("kajiya-smoke", 2).variant == "instruct"
+        assert "model/model.safetensors" in artifacts(list_versions()[1].run_id)
+        assert not Path("mlartifacts").exists()
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+def test_model_card_says_in_both_languages_what_was_measured(project):
+    register(notes_en="For tests only.")
+    card = (OUT / "gptq" / "model_card.md").read_text()
+    for wanted in (
+        "## 日本語",
+        "## English",
+        "For tests only.",
+        "| diet | ndl-terms | human | ja | 2 |",
+        "| decontaminate | wikipedia | 3 | 2 | evaluation_overlap 1 |",
+        "| tasks/jcommonsenseqa/0/acc | 0.43 |",
+        "none was chosen",
+    ):
+        assert wanted in card
+    assert re.search(r"commit: [0-9a-f]{40}\n", card)
+
+
+def test_dirty_tree_is_tagged_and_carries_its_patch(project):
+    Path("params.yaml").write_text("recipes: {a: b}\n")
+    register()
+    version = list_versions()[0]
+    assert version.tags["git_dirty"] == "true"
+    assert "code.patch" in artifacts(version.run_id)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda: Path("dvc.lock").unlink(), r"dvc\.lock: no such file"),
+        (lambda: Path("recipes/smoke.yaml").unlink(), r"smoke\.yaml: no such recipe"),
+        (lambda: Path("dvc.lock").write_text("stages: [\n"), r"dvc\.lock: not valid YAML"),
+    ],
+)
+def test_missing_record_is_an_error_before_anything_is_registered(project, spoil, message):
+    spoil()
+    with pytest.raises(KajiyaError, match=message):
+        register()
+    assert list_versions() == []
+
+
+def test_broken_results_are_an_error_naming_the_line(project):
+    results = MODELS / "evaluation" / "awq" / "results.json"
+    results.write_text('{"tasks":\n  nonsense}\n')
+    write_lock(project)
+    with pytest.raises(KajiyaError, match=r"awq/results\.json:2: not valid JSON"):
+        register()
+    assert list_versions() == []
+
+
+def test_registry_that_nobody_wrote_yet_is_empty_and_stays_so(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db"
+    assert not registry_exists()
+    assert list_versions() == []
+    with pytest.raises(KajiyaError, match="kajiya-smoke/1: no such version"):
+        load_lineage("kajiya-smoke", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_is_read_from_a_name_and_a_number():
+    assert parse_version("kajiya-smoke/3") == ("kajiya-smoke", 3)
+    assert parse_version("models:/kajiya-smoke/12") == ("kajiya-smoke", 12)
+    for wrong in ("kajiya-smoke", "kajiya-smoke/x", "/3"):
+        with pytest.raises(KajiyaError, match="expected a version"):
+            parse_version(wrong)
+
+
+def test_numbers_are_flattened_by_path_and_nothing_else_is():
+    content = {"tasks": {"jnli": {"3": {"acc": 0.5, "version": "v1.3", "ok": True}}}, "パープレ%": {"ja": 7}}
+    assert flatten(content) == {"tasks/jnli/3/acc": 0.5, "_____/ja": 7.0}
+
+
+def test_long_curve_is_thinned_and_keeps_its_last_step(tmp_path):
+    lines = [json.dumps({"step": step, "loss": 1 / step}) for step in range(1, 2001)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    curve = read_curve(tmp_path)
+    assert len(curve) == MAX_POINTS
+    assert curve[-1].step == 2000
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2}\n{"loss"\n')
+    with pytest.raises(KajiyaError, match=r"metrics\.jsonl:2"):
+        read_curve(tmp_path)
+
+
+def test_result_file_that_is_no_object_is_an_error(tmp_path):
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(KajiyaError, match="expected a JSON object"):
+        read_json(tmp_path / "results.json")
+
+
+def test_stage_in_the_pipeline_depends_on_every_module_that_writes_the_lineage():
+    stage = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["register"]["do"]
+    modules = {f"kajiya/{name}.py" for name in ("lineage", "lineage_page", "dvc_lock", "git", "registry")}
+    assert modules <= set(stage["deps"])
