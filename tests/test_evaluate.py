@@ -253,8 +253,10 @@ def test_perplexity_covers_every_token_but_the_first_once(world: Path, results: 
 
 def test_perplexity_of_a_document_does_not_see_the_one_before(loaded: SharedPrefixModel) -> None:
     first, second = (np.array([*loaded.tok_encode(text), 1]) for text in SENTENCES[:2])
-    packed = token_losses(loaded, np.concatenate([first, second]))
-    assert packed[len(first) :] == pytest.approx(token_losses(loaded, second), abs=1e-4)
+    alone = token_losses(loaded, [second])[0]
+    packed, shorter = token_losses(loaded, [np.concatenate([first, second]), second])
+    assert packed[len(first) :] == pytest.approx(alone, abs=1e-4)
+    assert shorter == pytest.approx(alone, abs=1e-4)
 
 
 def test_untrained_model_stands_beside_the_base_alone(world: Path, results: dict) -> None:

@@ -3,7 +3,7 @@
 The last part of OUT names the variant (base, instruct, gptq, awq). lm-evaluation-harness runs
 JCommonsenseQA, JNLI and MARC-ja by comparing the log-likelihoods of the choices, and JSQuAD by greedy
 generation, each for several numbers of shots, on the files in EVALUATION_SETS and never on the
-network. Prompts are the task files in components/evaluate/tasks; a change there raises PROMPT_VERSION.
+network. Prompts are the task files in components/evaluate/prompts; a change there raises PROMPT_VERSION.
 Examples for few shots come from the training split, or else from other items of the validation split.
 
 Perplexity is measured per source on the validation tokens of the recipe, and on the English set, per

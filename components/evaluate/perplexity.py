@@ -79,32 +79,50 @@ def _measure(
 ) -> dict[str, dict[str, float]]:
     context = model.max_length
     count = max(1, math.ceil((len(stream.ids) - 1) / context))
-    chosen = order(config.seed, 0, count)[: max(1, config.perplexity_tokens // context)]
+    chosen = np.sort(order(config.seed, 0, count)[: max(1, config.perplexity_tokens // context)])
+    starts = [int(index) * context for index in chosen]
     sums: dict[str, Sum] = defaultdict(Sum)
-    for index in progress(np.sort(chosen), "perplexity", len(chosen)):
-        start = int(index) * context
-        ids = stream.ids[start : start + context + 1].astype(np.int64)
-        losses = token_losses(model, ids)
-        for source, part in _parts(stream, start + 1, start + len(ids)):
-            text = model.tokenizer.decode(
-                ids[part.start - start : part.stop - start], skip_special_tokens=True
-            )
-            total = sums[source]
-            total.loss += float(losses[part.start - start - 1 : part.stop - start - 1].sum())
-            total.tokens += part.stop - part.start
-            total.characters += len(text)
-            total.bytes += len(text.encode())
+    batches = [starts[at : at + config.batch_size] for at in range(0, len(starts), config.batch_size)]
+    for batch in progress(batches, "perplexity", len(batches)):
+        windows = [stream.ids[start : start + context + 1].astype(np.int64) for start in batch]
+        for start, ids, losses in zip(batch, windows, token_losses(model, windows), strict=True):
+            _add(sums, model, _parts(stream, start + 1, start + len(ids)), (start, ids, losses))
     return {source: _figures(total) for source, total in sorted(sums.items())}
 
 
+def _add(
+    sums: dict[str, Sum],
+    model: "SharedPrefixModel",
+    parts: Iterator[tuple[str, slice]],
+    window: tuple[int, NDArray[np.int64], NDArray[np.float32]],
+) -> None:
+    """Add each document's part of a window (its start, ids and losses) to the sum of its source."""
+    start, ids, losses = window
+    for source, part in parts:
+        text = model.tokenizer.decode(ids[part.start - start : part.stop - start], skip_special_tokens=True)
+        total = sums[source]
+        total.loss += float(losses[part.start - start - 1 : part.stop - start - 1].sum())
+        total.tokens += part.stop - part.start
+        total.characters += len(text)
+        total.bytes += len(text.encode())
+
+
 @torch.inference_mode()
-def token_losses(model: "SharedPrefixModel", ids: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Nats of every token but the first, given those before it in its document; shape (tokens - 1,)."""
-    places = positions(ids[:-1], model.tokenizer.eos_token_id)
-    inputs, place, labels = (torch.from_numpy(part).to(model.device) for part in (ids[:-1], places, ids[1:]))
+def token_losses(model: "SharedPrefixModel", windows: list[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
+    """Nats of every token but the first of each window, given those before it in its document."""
+    end = model.tokenizer.eos_token_id
+    # Padding on the right is seen by no token before it; it only fills the last, shorter window.
+    ids = np.full((len(windows), max(map(len, windows))), end, np.int64)
+    for row, window in zip(ids, windows, strict=True):
+        row[: len(window)] = window
+    places = positions(ids[:, :-1], end)
+    inputs, place, labels = (
+        torch.from_numpy(part).to(model.device) for part in (ids[:, :-1], places, ids[:, 1:])
+    )
     # Without use_cache=False transformers ignores the borders in position_ids.
-    logits = model.model(input_ids=inputs[None], position_ids=place[None], use_cache=False).logits[0]
-    return cross_entropy(logits.float(), labels, reduction="none").cpu().numpy()
+    logits = model.model(input_ids=inputs, position_ids=place, use_cache=False).logits.float()
+    losses = cross_entropy(logits.transpose(1, 2), labels, reduction="none").cpu().numpy()
+    return [row[: len(window) - 1] for row, window in zip(losses, windows, strict=True)]
 
 
 def _parts(stream: Stream, start: int, end: int) -> Iterator[tuple[str, slice]]:

@@ -14,7 +14,7 @@ from kajiya.settings import load_yaml
 if TYPE_CHECKING:
     from components.evaluate import EvaluateSettings, Sets, TaskName
 
-_FILES = Path(__file__).parent / "tasks"
+_FILES = Path(__file__).parent / "prompts"
 _JNLI_LABELS = ("entailment", "contradiction", "neutral")  # in the order of jnli.yaml's choices
 _MARC_LABELS = ("positive", "negative")
 
