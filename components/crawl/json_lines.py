@@ -43,7 +43,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         with _open(path) as handle:
             for number, line in enumerate(handle):
                 yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise KajiyaError(
             f"{path.name}: the archive is cut off or damaged after line {number + 1} ({error}). Fetch it again."
         ) from error
@@ -82,9 +82,15 @@ class _ZstLines:
 
     def __iter__(self) -> Iterator[bytes]:
         rest = b""
-        while block := self.stream.read(1 << 20):
+        while block := self._block():
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
                 yield line + b"\n"
         if rest:
             yield rest
+
+    def _block(self) -> bytes:
+        try:
+            return self.stream.read(1 << 20)
+        except OSError as error:  # Arrow's word for a truncated or damaged stream
+            raise EOFError(str(error)) from error

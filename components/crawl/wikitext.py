@@ -40,7 +40,7 @@ _DROPPED_TAG = re.compile(
     "indicator|section|source|syntaxhighlight|table|inputbox|categorytree|rp|style|script|includeonly|"
     "templatedata|noinclude"
 )
-_BLOCK_TAG = re.compile("br|hr|p|div|poem|blockquote|center|li|dt|dd|ul|ol|dl|pre|tr")
+_BLOCK_TAG = re.compile("hr|p|div|poem|blockquote|center|li|dt|dd|ul|ol|dl|pre|tr")
 
 HIDDEN_LINKS = ("file", "image", "media", "category", "ファイル", "画像", "メディア", "カテゴリ")
 # [[en:Title]] without a colon before it is a link in the margin; `wikt:` and the like are words.
@@ -200,4 +200,6 @@ class _Renderer:
             return "\n" if name == "hr" else inside
         if name == "rt":
             return f"（{inside}）" if inside.strip() else ""
+        if name == "br":
+            return "\n"
         return f"\n{inside}\n" if _BLOCK_TAG.fullmatch(name) else inside
