@@ -4,6 +4,8 @@ Texts lie one after another in a single array of code points: Japanese has no sp
 and a kernel over a flat array is two orders of magnitude faster than one over Python strings.
 """
 
+import unicodedata
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +42,19 @@ def select(texts: Points, table: npt.NDArray[np.uint32]) -> Points:
     before = np.zeros(len(points) + 1, np.int64)
     np.cumsum(stays, out=before[1:])
     return Points(points[stays], before[texts.offsets])
+
+
+def _table(keep: Callable[[str], bool], fold: Callable[[str], str]) -> npt.NDArray[np.uint32]:
+    table = np.zeros(0x10000, np.uint32)
+    for point in range(1, 0x10000):
+        folded = fold(chr(point)) if keep(chr(point)) else ""
+        table[point] = ord(folded) if len(folded) == 1 else point if folded else 0
+    return table
+
+
+# For `select`: what two spellings of one text have in common.
+WITHOUT_SPACE = _table(lambda c: not c.isspace(), lambda c: c)
+LETTERS_AND_DIGITS = _table(str.isalnum, lambda c: unicodedata.normalize("NFKC", c).lower())
 
 
 @njit(cache=True, nogil=True)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numba import njit
 
-from kajiya.ngrams import Points, flatten, ngram_hashes, select
+from kajiya.ngrams import WITHOUT_SPACE, Points, flatten, ngram_hashes, select
 
 SPACE, HIRAGANA, KATAKANA, KANJI, LATIN, DIGIT, OTHER = range(7)
 _CLASSES = 7
@@ -33,7 +33,6 @@ def _class_table() -> np.ndarray:
 
 
 _TABLE = _class_table()
-_WITHOUT_SPACE = np.where(_TABLE == SPACE, 0, np.arange(0x10000)).astype(np.uint32)
 
 
 class Batch:
@@ -52,7 +51,7 @@ class Batch:
 
     @cached_property
     def _solid(self) -> Points:
-        return select(self._flat, _WITHOUT_SPACE)
+        return select(self._flat, WITHOUT_SPACE)
 
     def _repetition(self, n: int) -> np.ndarray:
         if n not in self._repetitions:
