@@ -16,10 +16,25 @@ Query = dict[str, str]
 LIMITS = {"meeting_list": 100, "meeting": 10, "speech": 100}
 DEFAULTS = {"meeting_list": 30, "meeting": 3, "speech": 30}
 HOUSES = ("衆議院", "参議院", "両院", "両院協議会")
-CONDITIONS = (
-    "any nameOfMeeting speaker nameOfHouse from until sessionFrom sessionTo issueFrom issueTo "
-    "speakerPosition speakerGroup speakerRole speechNumber speechID issueID closing"
-).split()
+CONDITIONS = [
+    "any",
+    "nameOfMeeting",
+    "speaker",
+    "nameOfHouse",
+    "from",
+    "until",
+    "sessionFrom",
+    "sessionTo",
+    "issueFrom",
+    "issueTo",
+    "speakerPosition",
+    "speakerGroup",
+    "speakerRole",
+    "speechNumber",
+    "speechID",
+    "issueID",
+    "closing",
+]
 SPEECH_CONDITIONS = ("any", "speaker", "speakerPosition", "speakerGroup", "speakerRole", "speechID")
 
 

@@ -1,0 +1,4 @@
+from components.sample import run
+from kajiya.stage import main
+
+main(run)
