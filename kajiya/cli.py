@@ -155,7 +155,7 @@ def lineage(
         kajiya lineage kajiya-smoke/3
         kajiya lineage kajiya-smoke/3 --html lineage.html
     """
-    from kajiya.lineage import lineage_html, lineage_tree
+    from kajiya.lineage_page import lineage_html, lineage_tree
     from kajiya.registry import load_lineage, parse_version
     from kajiya.shards import write_file
 

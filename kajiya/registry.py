@@ -6,6 +6,7 @@ because the import takes seconds.
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 DATABASE = "mlflow.db"
 PREFIX = "kajiya-"
 LINEAGE_TAG = "kajiya.lineage"
+
+# Counts and errors of a score stand beside it in the run, and are no scores.
+_SCORE = re.compile(
+    r"tasks/(?P<task>[^/]+/[^/]+/(?!n$|stderr$|truncated$).+)|(?P<text>perplexity/[^/]+)/perplexity"
+)
 
 # A server that is down shall be an error within seconds; MLflow's own defaults retry for minutes.
 _CLIENT_DEFAULTS = {
@@ -46,8 +52,14 @@ class RegisteredVersion(BaseModel):
     parent_version: int | None
     aliases: tuple[str, ...]
     tags: dict[str, str]
-    scores: dict[str, float]
-    """Metrics of its run, the last value of each."""
+    metrics: dict[str, float]
+    """Every number of its run by path, the last value of each."""
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """What evaluation measured: `<task>/<shots>/<metric>`, and perplexity by source."""
+        found = {_SCORE.fullmatch(name): value for name, value in sorted(self.metrics.items())}
+        return {match["task"] or match["text"]: value for match, value in found.items() if match}
 
 
 def tracking_uri() -> str:
@@ -141,7 +153,7 @@ def _version(client: "MlflowClient", found: Any) -> RegisteredVersion:
         parent_version=int(parent) if parent.isdigit() else None,
         aliases=tuple(version.aliases),
         tags=version.tags,
-        scores=client.get_run(version.run_id).data.metrics if version.run_id else {},
+        metrics=client.get_run(version.run_id).data.metrics if version.run_id else {},
     )
 
 

@@ -122,7 +122,7 @@ def _write_models(root: Path, model: Path) -> None:
         results = {
             "data_versions": {"jcommonsenseqa": "v1.3"},
             "tasks": {"jcommonsenseqa": {"0": {"acc": 0.41 + index / 100, "n": 300}}},
-            "perplexity": {"wikipedia": 12.5},
+            "perplexity": {"wikipedia": {"perplexity": 12.5, "tokens": 900}},
         }
         _write(models / "evaluation" / variant / "results.json", json.dumps(results))
         write_report(models / "evaluation" / variant, Report())

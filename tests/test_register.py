@@ -96,8 +96,9 @@ def test_four_versions_with_parents_scores_tags_and_files(project):
         ("kajiya-smoke", 4, "awq", 2),
     ]
     gptq = versions[2]
-    assert gptq.scores["tasks/jcommonsenseqa/0/acc"] == pytest.approx(0.43)
-    assert gptq.scores["report/loss"] == pytest.approx(2.3)
+    assert gptq.scores == {"jcommonsenseqa/0/acc": 0.43, "perplexity/wikipedia": 12.5}
+    assert gptq.metrics["tasks/jcommonsenseqa/0/n"] == 300
+    assert gptq.metrics["report/loss"] == pytest.approx(2.3)
     assert gptq.tags["git_dirty"] == "false"
     assert gptq.tags["licenses"] == "CC-BY-SA-4.0, ndl-terms"
     lineage = collect_lineages(MODELS, project)["gptq"]
@@ -120,7 +121,7 @@ def test_four_versions_with_parents_scores_tags_and_files(project):
     assert "plots/loss.png" in artifacts(base.run_id)
     curve = connect().get_metric_history(base.run_id, "training/loss")
     assert [(m.step, m.value) for m in curve][:2] == [(1, 9.0), (2, 4.5)]
-    assert base.scores["training/loss"] == pytest.approx(9 / 20)
+    assert base.metrics["training/loss"] == pytest.approx(9 / 20)
 
 
 def test_version_loads_from_the_registry_as_a_model(project, tmp_path, monkeypatch):
