@@ -23,7 +23,7 @@ def pages(
     found = [*good, *_broken(rng, deck, some), *_copies(rng, chosen[: some * 2])]
     found += [_leaking(rng, deck, leak) for leak in leaks]
     for document_id, text in articles:
-        copy = defects.near_copy(rng, "\n" + text)
+        copy = rng.choice(["【転載】", "百科事典から："]) + text
         found.append(Planted(copy, "near_duplicate_across_sources", {"of": document_id}))
     for page in chosen[some * 2 :]:
         _mark(rng, page)

@@ -12,8 +12,8 @@ _GIVEN = "一夫 恵子 健太 直美 正樹 由紀 大輔 美和 隆 さやか 
 _COMMITTEES = ("文部科学委員会", "農林水産委員会", "国土交通委員会", "環境委員会", "総務委員会", "内閣委員会")
 _GROUPS = ("見本クラブ", "例文の会", "無所属")
 _WEEKDAYS = "月火水木金土日"
-SESSION = 213
-FIRST_DAY = datetime.date(2024, 1, 29)
+SESSION = 217
+FIRST_DAY = datetime.date(2025, 1, 28)
 
 
 def meetings(rng: random.Random, deck: Deck, count: int) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ def _people(rng: random.Random) -> list[str]:
 def _header(day: datetime.date, house: str, committee: str, issue: int, people: list[str]) -> Speech:
     members = "\n".join(f"　　　　　　{name}君" for name in people[1:4])
     text = (
-        f"令和六年{day.month}月{day.day}日（{_WEEKDAYS[day.weekday()]}曜日）\n　　　　午前九時開議\n　出席委員\n"
+        f"令和七年{day.month}月{day.day}日（{_WEEKDAYS[day.weekday()]}曜日）\n　　　　午前九時開議\n　出席委員\n"
         f"　　　委員長　{people[0]}君\n{members}\n　　　国務大臣　{people[4]}君\n"
         f"　　　　─────────────\n　　　{house}{committee}　第{issue}号"
     )

@@ -5,6 +5,7 @@ import random
 import re
 
 from kajiya.sample.deck import Deck
+from kajiya.sample.english import names as english_names
 from kajiya.sample.facts import Fact, entities, facts_about, read_data
 from kajiya.sample.prose import PLAIN, Writer, family_names
 
@@ -33,12 +34,13 @@ def article(rng: random.Random, deck: Deck, title: str) -> Page:
         ("歴史", _history(writer, title) + writer.paragraph([*own[:1], *deck.draw(3)])),
         (rng.choice(["特色", "関連する話題", "比較", "社会とのかかわり"]), writer.paragraph(deck.draw(4))),
     ]
-    page = Page(title, 0, "", plain="\n".join([lead, *(text for _, text in sections)]))
+    items = [(fact.subject, writer.state(fact)) for fact in deck.draw(3)]
+    page = Page(title, 0, "", plain=_visible(lead, sections, items))
     marks = _Marks(rng, page)
     body = [_infobox(rng, title, kind, own), _caption(rng, title, kind), marks.lead(lead)]
     for heading, text in sections:
         body += [f"== {heading} ==", marks.paragraph(text)]
-    body += [_list(writer, deck.draw(3)), *_optional(rng, deck), _ending(rng, title, kind, own)]
+    body += [_list(items), *_optional(rng, deck), _ending(rng, title, kind, own)]
     page.text = "\n".join(part for part in body if part)
     return page
 
@@ -84,7 +86,7 @@ class _Marks:
 
     def lead(self, text: str) -> str:
         title = self.page.title
-        reading = f"（{{{{lang-en-short|entry {len(title)}}}}}）" if self.rng.random() < 0.3 else ""
+        reading = f"（{{{{lang-en-short|{english_names()[title]}}}}}）" if title in english_names() else ""
         rest = text.removeprefix(title)
         return f"'''{title}'''{reading}" + self.paragraph(rest)
 
@@ -124,7 +126,7 @@ class _Marks:
         if kind < 0.85:
             return f"{{{{仮リンク|{name}|en|{name} in Japan}}}}"
         if kind < 0.92:
-            return f"{{{{読み仮名|{name}|よみ}}}}"
+            return f"{{{{nowrap|{name}}}}}"
         return f"'''{{{{lang|ja|{name}}}}}'''"
 
     def _reference(self) -> str:
@@ -158,10 +160,14 @@ def _caption(rng: random.Random, title: str, kind: str) -> str:
     return f"[[ファイル:{title} 01.jpg|{side}|{title}の写真。[[{kind}]]の資料から]]"
 
 
-def _list(writer: Writer, facts: list[Fact]) -> str:
-    lines = ["== 主な事項 =="]
-    lines += [f"* [[{fact.subject}]] - {writer.state(fact)}" for fact in facts]
-    return "\n".join(lines)
+def _visible(lead: str, sections: list[tuple[str, str]], items: list[tuple[str, str]]) -> str:
+    """The text as a reader sees it, for pages that copy it."""
+    paragraphs = (f"{heading}\n{text}" for heading, text in [*sections, ("主な事項", "")])
+    return "\n\n".join([lead, *paragraphs]) + "\n".join(f"{name} - {text}" for name, text in items)
+
+
+def _list(items: list[tuple[str, str]]) -> str:
+    return "\n".join(["== 主な事項 ==", *(f"* [[{name}]] - {text}" for name, text in items)])
 
 
 def _optional(rng: random.Random, deck: Deck) -> list[str]:
