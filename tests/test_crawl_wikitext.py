@@ -71,6 +71,12 @@ def test_extract_unbalanced_markup_leaves_no_marks(broken):
     assert not any(mark in text for mark in ("{{", "[[", "{|", "}}", "]]", "<ref", "'''"))
 
 
+def test_extract_note_in_nowiki_swallows_no_text():
+    text = extract_text("記法<nowiki><ref></nowiki>を使う。本文。<ref name=x>注<br/>記</ref>終わり。")
+    assert "本文。終わり。" in text
+    assert "注" not in text
+
+
 def test_tables_nested_go_whole():
     assert drop_tables("前\n{| a\n| {{B|c}} ||\n{|\n| 中\n|}\n|}\n後") == "前\n\n後"
 

@@ -8,7 +8,8 @@ _TAGS = (
     "onlyinclude|timeline|tt|del|ins|strike|cite|abbr|var|kbd|samp|q|bdi|bdo|section|syntaxhighlight|source|score|"
     "chem|hiero|imagemap|templatestyles|indicator|h[1-6]|a|img|mark|wbr|time|data"
 )
-_WHOLE_NOTE = re.compile(r"<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>", re.IGNORECASE | re.DOTALL)
+# Never across the next <ref: one that only stands in the text (<nowiki>) must not swallow a paragraph.
+_NOTE = re.compile(r"<ref\b[^<>]*/>|<ref\b[^<>]*>[^<]*(?:<(?!/?ref\b)[^<]*)*</ref\s*>", re.IGNORECASE)
 _TAG = re.compile(rf"</?(?:{_TAGS})\b[^<>]*/?>|<ref\b[^<>\n]*", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 _TABLE = re.compile(r"\{\|.*?\|\}|\{\|[^\n]*", re.DOTALL)
@@ -36,12 +37,17 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 def tidy(text: str) -> str:
     """Plain text without leftover markup, empty brackets and ragged space."""
     if "<" in text:
-        text = _TAG.sub("", _WHOLE_NOTE.sub("", text))
+        text = _TAG.sub("", drop_notes(text))
     text = drop_markup(text)
     text = drop_empty_brackets(text)
     text = _SPACE_BEFORE_POINT.sub(r"\1", _DOUBLE_COMMA.sub(r"\1\2", text))
     text = _LINE_EDGES.sub("", _SPACES.sub(" ", text))
     return _BLANK_LINES.sub("\n\n", _LEFT_MARKS.sub("", text)).strip()
+
+
+def drop_notes(text: str) -> str:
+    """Without `<ref>...</ref>` and `<ref name=... />`."""
+    return _NOTE.sub("", text)
 
 
 def drop_markup(text: str) -> str:

@@ -24,7 +24,7 @@ from mwparserfromhell.nodes import (
 )
 
 from components.crawl.templates import render_template
-from components.crawl.tidy import tidy
+from components.crawl.tidy import drop_notes, tidy
 
 # Sections after which an article has no prose any more.
 _CLOSING_HEADING = re.compile(
@@ -67,7 +67,8 @@ def extract_text(wikitext: str, hidden_namespaces: tuple[str, ...] = ()) -> str:
 
     hidden_namespaces: this wiki's own names for the namespaces of files and categories.
     """
-    source = _cut_closing_sections(drop_tables(_COMMENT.sub("", wikitext)))
+    # Notes, tables and closing sections go before parsing: they are half of an article, and slow to parse.
+    source = _cut_closing_sections(drop_tables(drop_notes(_COMMENT.sub("", wikitext))))
     renderer = _Renderer((*HIDDEN_LINKS, *(name.lower() for name in hidden_namespaces)))
     # Bold and italic quotes are taken out later: parsed, unbalanced ones would swallow other markup.
     code = mwparserfromhell.parse(source, skip_style_tags=True)
@@ -101,10 +102,7 @@ def drop_tables(wikitext: str) -> str:
 
 
 def _cut_closing_sections(wikitext: str) -> str:
-    """Ends at the first closing heading of the top level; a closing subsection goes with its own text.
-
-    Done before parsing, for notes and links are much of an article and slow to parse.
-    """
+    """Ends at the first closing heading of the top level; a closing subsection goes with its own text."""
     kept, position, closing_level = [], 0, 0
     for heading in _HEADING.finditer(wikitext):
         level, title = len(heading[1]), heading[2].strip(" '　\t").lower()
