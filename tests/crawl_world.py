@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 
@@ -99,6 +100,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.source.body_bytes += len(body[place : place + 10_000])
             if self.source.bytes_a_second:
                 time.sleep(10_000 / self.source.bytes_a_second)
+
+
+def output_bytes(folder: Path) -> dict[str, bytes]:
+    """All that a stage published for good: its shards and its report."""
+    paths = [folder.with_name(folder.name + ".report.json"), *folder.rglob("*.parquet")]
+    return {str(path.relative_to(folder.parent)): path.read_bytes() for path in sorted(paths)}
 
 
 def page(number: int, title: str, text: str, namespace: int = 0, redirect: str = "") -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from crawl_world import Source, page, serve_source, wikipedia_files
+from crawl_world import Source, output_bytes, page, serve_source, wikipedia_files
 from pydantic import TypeAdapter, ValidationError
 
 from components.crawl import run
@@ -23,7 +23,6 @@ from components.crawl.json_lines import read_json_lines
 from components.crawl.settings import CrawlSettings
 from kajiya.errors import KajiyaError
 from kajiya.records import REJECTED
-from kajiya.sample.server import Faults, serve
 from kajiya.settings import load_settings
 from kajiya.shards import read_dataset
 from kajiya.stage import execute
@@ -73,11 +72,6 @@ def rows(tmp_path, source="s", rejected=False):
     return [row for table in tables for row in table.to_pylist()]
 
 
-def output_bytes(folder):
-    paths = [folder.with_name(folder.name + ".report.json"), *folder.rglob("*.parquet")]
-    return {path.name + path.parent.name: path.read_bytes() for path in sorted(paths)}
-
-
 # Wikipedia
 
 
@@ -110,21 +104,6 @@ def test_wikipedia_same_bytes_for_any_number_of_workers(tmp_path, monkeypatch):
             # The address differs from run to run and must not reach the output.
             crawl(tmp_path / workers, {**WIKIPEDIA, "base_url": source.url})
         outputs.append(output_bytes(tmp_path / workers / "crawl" / "s"))
-    assert outputs[0] == outputs[1]
-
-
-def test_wikipedia_faulty_server_gives_the_same_bytes(tmp_path):
-    for path, body in wikipedia_files(PAGES * 40).items():
-        (tmp_path / "in" / path[1:]).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "in" / path[1:]).write_bytes(body)
-    outputs = []
-    for name, faults in [
-        ("calm", None),
-        ("rough", Faults(seed=5, rate=0.5, retry_after_seconds=0, limit=12)),
-    ]:
-        with serve(tmp_path / "in", faults=faults) as url:
-            crawl(tmp_path / name, {**WIKIPEDIA, "base_url": url}, folder=tmp_path / "in")
-        outputs.append(output_bytes(tmp_path / name / "crawl" / "s"))
     assert outputs[0] == outputs[1]
 
 
@@ -292,18 +271,6 @@ def test_diet_house_takes_only_its_meetings(tmp_path, diet_folder):
 def test_diet_unknown_house_is_refused_before_asking():
     with pytest.raises(ValidationError, match="houses"):
         settings({**DIET, "houses": ["貴族院"]})
-
-
-def test_diet_faulty_server_gives_the_same_bytes(tmp_path, diet_folder):
-    outputs = []
-    for name, faults in [
-        ("calm", None),
-        ("rough", Faults(seed=3, rate=0.5, retry_after_seconds=0, slow_seconds=0)),
-    ]:
-        with serve(diet_folder, faults=faults) as url:
-            crawl(tmp_path / name, {**DIET, "base_url": url}, folder=diet_folder)
-        outputs.append(output_bytes(tmp_path / name / "crawl" / "s"))
-    assert outputs[0] == outputs[1]
 
 
 def diet_page(count, following, meetings):
