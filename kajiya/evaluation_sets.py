@@ -155,6 +155,11 @@ class EvaluationSet:
     items: tuple[Item, ...]
     """In the order of the file; every item of the type RECORDS[name]."""
 
+    @property
+    def language(self) -> str:
+        """ISO 639-1."""
+        return "en" if self.name == "english" else "ja"
+
     def passages(self) -> Iterator[Passage]:
         """Each text to keep out of training once, under the first item that has it."""
         seen: set[str] = set()
