@@ -16,8 +16,8 @@ from components.sft.settings import SftSettings
 from components.sft.train import tune
 from kajiya.engine import progress
 from kajiya.errors import KajiyaError
-from kajiya.lm.conversations import choose_template, read_conversations
-from kajiya.lm.tokenizer import copy_tokenizer, load_tokenizer
+from kajiya.lm.conversations import choose_template, load_chat_tokenizer, read_conversations
+from kajiya.lm.tokenizer import copy_tokenizer
 from kajiya.report import Flow, Report
 from kajiya.shards import write_file
 
@@ -25,7 +25,7 @@ from kajiya.shards import write_file
 def run(config: SftSettings, base: Path, instructions: Path, *, out: Path) -> Report:
     if not (base / "config.json").is_file():
         raise KajiyaError(f"{base}: no config.json, so no model to tune. Run the stage `pretrain` first.")
-    tokenizer = load_tokenizer(base)
+    tokenizer = load_chat_tokenizer(base)
     template, tokenizer.chat_template = choose_template(tokenizer)
     examples: list[Example] = []
     rejected: list[Rejected] = []

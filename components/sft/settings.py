@@ -55,6 +55,9 @@ class SftSettings(Settings):
     """Share of the conversations that only measure the loss."""
     log_every_steps: int = Field(10, ge=1)
     """Steps between lines of metrics.jsonl."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads; null: one per core. A parameter, because sums are split over threads: fix it to get
+    the same bytes on machines with other core counts."""
     seed: int = Field(0, ge=0)
     """Of the order of the conversations, of dropout and of the LoRA matrices."""
 

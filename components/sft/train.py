@@ -1,5 +1,6 @@
 """Tune with TRL; nothing is written but the model."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ def tune(
     out: Path,
 ) -> Result:
     """Train on examples[0], measure on examples[1], save the model into `out`."""
+    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
     set_seed(config.seed)  # before LoRA's matrices are drawn; the trainer seeds only later
     model = AutoModelForCausalLM.from_pretrained(
         base, dtype=torch.float32, local_files_only=True, trust_remote_code=False

@@ -10,7 +10,7 @@ from kajiya.settings import Settings
 class TokenizerSettings(Settings):
     kind: Literal["train", "take"] = "train"
     """train: a new one from the corpus. take: the base model's own, unchanged."""
-    vocabulary_size: int = Field(50_000, ge=512)
+    vocabulary_size: int = Field(50_000, ge=400)
     """Pieces in all, with the 256 bytes and the special tokens."""
     sample_characters: int = Field(300_000_000, ge=1000)
     """Characters of the sentences it is trained on; training takes about 50 bytes of memory for each."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from kajiya.errors import KajiyaError
-from kajiya.lm.tokenizer import ROLE_TOKENS
+from kajiya.lm.tokenizer import ROLE_TOKENS, load_tokenizer
 
 Filled = Annotated[str, StringConstraints(strip_whitespace=False, pattern=r"\S")]
 
@@ -121,6 +121,20 @@ def _require_new(conversation: Conversation, seen: dict[str, str], file: Path) -
             f"{file.parent}/{conversation.where}: id {conversation.id!r} stands at {first} already; ids are unique."
         )
     seen[conversation.id] = conversation.where
+
+
+def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a model folder as transformers has it, which can apply chat templates."""
+    load_tokenizer(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise KajiyaError(f"{folder}: transformers cannot load its tokenizer: {error}") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise KajiyaError(
+            f"{folder}: transformers loads its tokenizer as {type(tokenizer).__name__}, not fast."
+        )
+    return tokenizer
 
 
 def choose_template(tokenizer: PreTrainedTokenizerFast) -> tuple[str, str]:

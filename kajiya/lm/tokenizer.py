@@ -1,7 +1,8 @@
 """The tokenizer of a model: SentencePiece trains it, its fast HF form encodes everywhere.
 
 One form encodes the corpus, the conversations and the prompts of users, so training and use cannot
-drift apart; `differences` proves that it equals the SentencePiece model it was built from.
+drift apart; `differences` proves that it equals the SentencePiece model it was built from. No import
+of transformers here: it would cost every worker process five seconds.
 """
 
 import json
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from kajiya.errors import KajiyaError
 from kajiya.shards import write_file
@@ -33,10 +33,12 @@ SEGMENT = re.compile(SEGMENT_PATTERN)
 _UNIGRAM = 1
 _NORMAL, _USER_DEFINED = 1, 4
 
+_CONFIG = "tokenizer_config.json"
+
 # What may belong to a tokenizer in a Hugging Face folder.
 _FILES = (
     "tokenizer.json",
-    "tokenizer_config.json",
+    _CONFIG,
     "tokenizer.model",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -51,7 +53,7 @@ _BATCH = 1000
 _NEVER_CHOSEN = -1e6
 
 
-def fast_tokenizer(model: bytes) -> PreTrainedTokenizerFast:
+def fast_tokenizer(model: bytes) -> Tokenizer:
     """The HF form of a SentencePiece unigram model trained by the stage `tokenizer`.
 
     transformers' own conversion reads a unigram model as BPE without a word (9,910 of 10,000 strings
@@ -68,23 +70,23 @@ def fast_tokenizer(model: bytes) -> PreTrainedTokenizerFast:
     backend.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        unk_token=UNKNOWN,
-        bos_token=END_OF_SEQUENCE,
-        eos_token=END_OF_SEQUENCE,
-        pad_token=PADDING,
-        additional_special_tokens=list(ROLE_TOKENS.values()),
-        clean_up_tokenization_spaces=False,
-    )
+    backend.add_special_tokens([UNKNOWN, END_OF_SEQUENCE, PADDING, *ROLE_TOKENS.values()])
+    return backend
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write the HF files under the class name that every transformers since version 4 can load."""
-    tokenizer.save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
-    config = json.loads(path.read_bytes()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
-    write_file(path, json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the HF files, under the class name that every transformers since version 4 can load."""
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "unk_token": UNKNOWN,
+        "bos_token": END_OF_SEQUENCE,
+        "eos_token": END_OF_SEQUENCE,
+        "pad_token": PADDING,
+        "additional_special_tokens": list(ROLE_TOKENS.values()),
+        "clean_up_tokenization_spaces": False,
+    }
+    write_file(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    write_file(folder / _CONFIG, json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -94,49 +96,51 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             write_file(target / name, (source / name).read_bytes())
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+def load_tokenizer(folder: Path) -> Tokenizer:
     """The fast tokenizer of a tokenizer or model folder. Raises KajiyaError where there is none."""
-    if not (folder / "tokenizer.json").is_file():
+    path = folder / "tokenizer.json"
+    if not path.is_file():
         raise KajiyaError(
             f"{folder}: no tokenizer.json, the fast form every stage reads. Convert the tokenizer with "
             "transformers (`AutoTokenizer.from_pretrained(...).save_pretrained(...)`) and check its encodings."
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise KajiyaError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the Rust side raises no narrower class
+        raise KajiyaError(f"{path}: not a tokenizer that this version reads: {error}") from error
+
+
+def end_of_sequence(tokenizer: Tokenizer, folder: Path) -> int:
+    """Id of the token that ends a document, as named in the folder's tokenizer_config.json."""
+    path = folder / _CONFIG
+    try:
+        token = json.loads(path.read_bytes()).get("eos_token")
+    except (FileNotFoundError, json.JSONDecodeError, AttributeError) as error:
+        raise KajiyaError(f"{path}: not readable ({error}). It must name the eos_token.") from None
+    content = token["content"] if isinstance(token, dict) else token
+    number = tokenizer.token_to_id(content) if content else None
+    if number is None:
         raise KajiyaError(
-            f"{folder}: transformers loads its tokenizer as {type(tokenizer).__name__}, not fast."
+            f"{path}: no eos_token of the vocabulary. Documents need one between them: name it there."
         )
-    return tokenizer
+    return int(number)
 
 
-def end_of_sequence(tokenizer: PreTrainedTokenizerFast, folder: Path) -> int:
-    """Id of the token that ends a document."""
-    if tokenizer.eos_token_id is None:
-        raise KajiyaError(
-            f"{folder}/tokenizer_config.json: no eos_token. Documents need one between them: name it there."
-        )
-    return int(tokenizer.eos_token_id)
-
-
-def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
+def vocabulary_size(tokenizer: Tokenizer) -> int:
     """Rows an embedding needs: the highest id + 1, holes included."""
     return int(max(tokenizer.get_vocab().values())) + 1
 
 
-def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Iterator[NDArray[np.int64]]:
+def encode_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> Iterator[NDArray[np.int64]]:
     """Token ids of each text, without special tokens: a literal "</s>" in a text is only letters."""
-    backend = tokenizer.backend_tokenizer
-    backend.encode_special_tokens = True  # transformers sets it anew before each of its own calls
+    tokenizer.encode_special_tokens = True
     for start in range(0, len(texts), _BATCH):
-        for encoding in backend.encode_batch_fast(texts[start : start + _BATCH], add_special_tokens=False):
+        for encoding in tokenizer.encode_batch_fast(texts[start : start + _BATCH], add_special_tokens=False):
             yield np.array(encoding.ids, dtype=np.int64)
 
 
 def differences(
-    model: bytes, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]
+    model: bytes, tokenizer: Tokenizer, texts: Iterable[str]
 ) -> list[tuple[str, list[int], list[int]]]:
     """(text, ids by SentencePiece, ids by the fast form) of each text that the two encode differently."""
     texts = list(texts)
