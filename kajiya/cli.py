@@ -1,5 +1,6 @@
 """The command line `kajiya`. No setting is a flag: settings stand in params.yaml and recipes/."""
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -212,8 +213,8 @@ def sample(
         kajiya sample /tmp/world
         kajiya sample /tmp/world --serve 8765
     """
-    from kajiya.sample import serve as serve_world
-    from kajiya.sample import write_world
+    from kajiya.sample.server import serve as serving
+    from kajiya.sample.world import write_world
     from kajiya.settings import load_settings
     from kajiya.settings_docs import settings_type
 
@@ -224,7 +225,9 @@ def sample(
         write_world(settings, out)
         typer.echo(f"Sample world: {out}")
     if serve is not None:
-        serve_world(out, serve)
+        with serving(out, serve) as address:
+            typer.echo(f"Serving {out} at {address} until Ctrl-C.")
+            signal.pause()
 
 
 @app.command()
