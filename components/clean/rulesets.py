@@ -47,11 +47,11 @@ RULE_SETS = {
         documents=(
             Mojibake(),
             Length(min_chars=80),
+            AdultWords(max_distinct=2),
+            AdvertisingWords(max_distinct=4),
             JapaneseShare(min_share=0.5),
             HiraganaShare(min_share=0.2),
             KatakanaShare(max_share=0.5),
-            AdultWords(max_distinct=2),
-            AdvertisingWords(max_distinct=4),
             DuplicateLines(max_share=0.3),
             DuplicateNgrams(n=5, max_share=0.33),
             DuplicateNgrams(n=10, max_share=0.2),
@@ -115,10 +115,11 @@ RULE_SETS = {
         documents=(
             Mojibake(),
             Length(min_chars=100),
-            LatinShare(min_share=0.6),
             AdultWords(max_distinct=2),
-            AdvertisingWords(max_distinct=4),
+            AdvertisingWords(max_distinct=3),
+            LatinShare(min_share=0.6),
             DuplicateLines(max_share=0.3),
+            DuplicateNgrams(n=10, max_share=0.4),  # long books reach 0.32
             DuplicateNgrams(n=25, max_share=0.2),
             BrokenOff(max_share=0.2),
             CharsPerSentence(max_chars=600),

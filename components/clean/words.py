@@ -18,4 +18,6 @@ ADVERTISING = (
     "モニター募集", "痩せる", "必勝法", "儲かる", "不労所得", "line登録", "友だち追加", "セール",
     "free shipping", "buy now", "click here", "limited time offer", "casino", "viagra", "payday loan",
     "best price", "money back guarantee", "work from home", "earn money", "discount code",
+    "free money", "hot deal", "100% guaranteed", "lose weight", "special offer", "act now", "order now",
+    "no credit check", "cheap price", "click below", "subscribe now", "make money",
 )  # fmt: skip
