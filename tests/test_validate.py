@@ -187,6 +187,30 @@ def test_features_count_what_their_names_say():
     assert frame["id_prefix"].unique().to_list() == ["wikipedia"]
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("電話03-1234-5678まで", 1),
+        ("０３－１２３４－5678", 1),
+        ("(03) 1234-5678", 1),
+        ("（０４５）123-4567", 1),
+        ("0120-123-456または090-1234-5678", 2),
+        ("080 1234 5678", 1),
+        ("+81 3 1234 5678", 1),
+        ("taro＠example.ne.jp", 1),
+        ("02-03-2024", 0),
+        ("2024-01-05", 0),
+        ("978-4-06-123456-7", 0),
+        ("〒100-0001", 0),
+        ("<phone>、<email>", 0),
+        ("@decorator.name", 0),
+    ],
+)
+def test_personal_data_is_told_from_other_numbers(text, count):
+    frame = features(pl.DataFrame([document(1, text)], schema_overrides={"date": pl.Date}))
+    assert frame["personal_data"].to_list() == [count]
+
+
 def test_rows_count_over_all_shards(corpus):
     documents = describe_documents(corpus())
     assert documents["id"].to_list() == [f"wikipedia:{i}" for i in range(4)]

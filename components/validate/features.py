@@ -18,9 +18,22 @@ from kajiya.shards import list_shards
 JAPANESE = r"[\p{Hiragana}\p{Katakana}\p{Han}々〆〇ー]"
 
 # What the cleaning masks, written anew: a check that shared its patterns would miss what it missed.
-# Telephone numbers: a domestic number in three groups, or +81; not dates, not page ranges.
-EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
-PHONE = r"(?:^|[^0-9A-Za-z-])(?:0[0-9]{1,3}-[0-9]{2,4}-[0-9]{4}|\+81-?[0-9]{1,3}-[0-9]{2,4}-[0-9]{4})(?:$|[^0-9-])"
+EMAIL = r"[A-Za-z0-9._%+-]+[@＠][A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+# Digits in the groupings of Japanese numbers, 10 or 11 in all: dates and ISBNs have others.
+_DIGIT, _HYPHEN = "[0-9０-９]", "[-‐‑–−－ー]"
+_GROUPINGS = ((2, 4, 4), (3, 3, 4), (4, 2, 4), (5, 1, 4), (3, 4, 4), (4, 3, 3))
+_NUMBERS = "|".join(
+    [
+        *(
+            rf"[0０]{_DIGIT}{{{area - 1}}}{_HYPHEN}{_DIGIT}{{{office}}}{_HYPHEN}{_DIGIT}{{{line}}}"
+            for area, office, line in _GROUPINGS
+        ),
+        rf"[(（][0０]{_DIGIT}{{1,4}}[)）] ?{_DIGIT}{{1,4}}{_HYPHEN}{_DIGIT}{{4}}",
+        r"0[789]0 [0-9]{4} [0-9]{4}",
+        r"\+81[- ]?[0-9]{1,3}[- ][0-9]{2,4}[- ][0-9]{4}",
+    ]
+)
+PHONE = rf"(?:^|[^0-9０-９A-Za-z-])(?:{_NUMBERS})(?:$|[^0-9０-９-])"
 
 PROVENANCE = ["id", "source", "license", "generator", "language", "url"]
 
