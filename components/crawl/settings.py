@@ -37,7 +37,7 @@ class C4Settings(Settings):
     from_shard: int = Field(default=0, ge=0)
     """First shard to fetch, from 0."""
     until_shard: int = Field(default=1023, ge=0)
-    """Last shard to fetch, inclusive."""
+    """Last shard to fetch, inclusive. The raw shards wait in `.work/` until all are read: mind the disk."""
     base_url: str = Field(default="https://huggingface.co", pattern=BASE_URL)
     """The hub or a mirror of it; `sample` serves IN on loopback."""
     license: str = "ODC-By-1.0"
