@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from components.evaluate import PROMPT_VERSION, EvaluateSettings, load_sets, run
 from components.evaluate.metrics import answer_scores, balanced_accuracy, choice_scores
-from components.evaluate.models import SharedPrefixModel, load_model
+from components.evaluate.models import SharedPrefixModel, trained_model
 from components.evaluate.perplexity import measure_perplexity, token_losses
 from components.evaluate.scores import chosen_items, score_tasks
 from components.evaluate.tasks import build_task
@@ -111,7 +111,7 @@ def results(evaluated: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def loaded(world: Path) -> SharedPrefixModel:
-    return load_model(world / "base", SETTINGS)
+    return trained_model(world / "base", SETTINGS)
 
 
 def predictions(out: Path, task: str, shots: int) -> list[dict]:
@@ -217,7 +217,7 @@ def test_prompt_longer_than_the_context_is_counted(world: Path, results: dict, t
         update={"tasks": ("jnli", "jsquad"), "shots": {"jnli": (0, 3), "jsquad": (0,)}}
     )
     scores, _ = score_tasks(
-        load_model(tmp_path, settings), settings, load_sets(settings, world / "sets"), chat=False
+        trained_model(tmp_path, settings), settings, load_sets(settings, world / "sets"), chat=False
     )
     assert scores["jnli"]["3"]["truncated"] == scores["jnli"]["3"]["n"] == 4
     assert scores["jsquad"]["0"]["truncated"] == 2
@@ -234,7 +234,7 @@ def test_limit_takes_items_by_seed_and_a_larger_one_keeps_them() -> None:
 
 def test_perplexity_of_a_uniform_model_is_the_size_of_its_vocabulary(world: Path, tmp_path: Path) -> None:
 
-    model = load_model(world / "base", SETTINGS)
+    model = trained_model(world / "base", SETTINGS)
     model.model.lm_head.weight.data.zero_()
     measured = measure_perplexity(
         model, SETTINGS, world / "tokens", load_sets(SETTINGS, world / "sets")["english"]

@@ -71,11 +71,11 @@ def run(config: EvaluateSettings, model: Path, tokens: Path, evaluation_sets: Pa
     sets = load_sets(config, evaluation_sets)
     os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     # The harness and torch take eight seconds to import: --help and a missing set do not wait.
-    from components.evaluate.models import harness_version, load_model, untrained_model  # noqa: PLC0415
+    from components.evaluate.models import harness_version, trained_model, untrained_model  # noqa: PLC0415
     from components.evaluate.perplexity import measure_perplexity  # noqa: PLC0415
     from components.evaluate.scores import score_tasks  # noqa: PLC0415
 
-    loaded = load_model(model, config)
+    loaded = trained_model(model, config)
     chat = config.chat_template and out.name != "base"
     tasks, predictions = score_tasks(loaded, config, sets, chat=chat)
     results: dict[str, Any] = {

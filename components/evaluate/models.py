@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kajiya.errors import KajiyaError
+from kajiya.lm.model import load_model, read_config
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -76,16 +77,15 @@ def harness_version() -> str:
     return f"lm-eval {version('lm_eval')}"
 
 
-def load_model(folder: Path, config: "EvaluateSettings") -> SharedPrefixModel:
+def trained_model(folder: Path, config: "EvaluateSettings") -> SharedPrefixModel:
     dtype = config.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    return _wrap(model, folder, config)
+    return _wrap(load_model(folder, dtype), folder, config)
 
 
 def untrained_model(folder: Path, config: "EvaluateSettings") -> SharedPrefixModel:
     """A model of the same shape with the weights it would begin training with."""
     torch.manual_seed(config.seed)
-    shape = AutoConfig.from_pretrained(folder, local_files_only=True)
+    shape = read_config(folder)
     dtype = shape.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
     return _wrap(AutoModelForCausalLM.from_config(shape, dtype=dtype), folder, config)
 

@@ -12,6 +12,7 @@ bytes before and after (embeddings apart), bits per weight, the relative error o
 the mean KL divergence and perplexity against the full model.
 """
 
+import os
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -46,6 +47,7 @@ class QuantizeSettings(Settings):
 def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Report:
     """Quantize the model in folder `model`; `tokens` is the token folder of its recipe."""
     method = _method(config, out)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # llm-compressor asks the hub for what a local folder lacks
     # torch and llm-compressor take ten seconds to import: --help and a wrong setting do not wait.
     from components.quantize.calibration import choose_sequences  # noqa: PLC0415
     from components.quantize.compress import compress  # noqa: PLC0415

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoConfig
 
 from kajiya.errors import KajiyaError
+from kajiya.lm.model import read_config
 from kajiya.lm.packing import TokenDataset, order, positions
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _sequence(ids: NDArray[np.int64], end_of_sequence: int) -> Sequence:
 
 
 def _sequence_tokens(config: "QuantizeSettings", model: Path) -> int:
-    context = AutoConfig.from_pretrained(model, local_files_only=True).max_position_embeddings
+    context = read_config(model).max_position_embeddings
     if config.sequence_tokens is None:
         return min(context, _LONGEST_SEQUENCE)
     if config.sequence_tokens > context:

@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +19,10 @@ from llmcompressor.modifiers.quantization import QuantizationModifier
 from llmcompressor.modifiers.transform.awq import AWQModifier
 from llmcompressor.pipelines.cache import IntermediatesCache
 from torch.utils.data import DataLoader
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
 from kajiya.errors import KajiyaError
+from kajiya.lm.model import copy_tokenizer, load_model, read_config
 
 if TYPE_CHECKING:
     from components.quantize import Method, QuantizeSettings
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 BITS = 4
 # The head decides over every token and is small beside the rest: all published 4-bit models keep it.
 KEPT = "lm_head"
-# What a model folder holds beside config and weights, and what a copy of it needs.
-_COPIED = ("*token*", "chat_template*", "generation_config.json")
 
 
 def compress(
@@ -40,9 +38,9 @@ def compress(
 ) -> dict[str, float]:
     """Write the quantized model into `out`; returns the relative weight error of each quantized layer."""
     torch.manual_seed(config.seed)
-    model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", local_files_only=True)
-    if getattr(model.config, "quantization_config", None) is not None:
+    if getattr(read_config(source), "quantization_config", None) is not None:
         raise KajiyaError(f"{source}: is quantized already. Quantize the full model it came from.")
+    model = load_model(source, "auto")
     layers = linear_layers(model)
     check_group_size(config.group_size, {name: layer.in_features for name, layer in layers.items()})
     # GPTQ overwrites the weights, AWQ leaves the scaled ones in place until they are packed.
@@ -59,7 +57,9 @@ def compress(
     model.save_pretrained(out, save_compressed=True)
     # llm-compressor's own record needs unsafe YAML tags to be read; config.json says the same.
     (out / "recipe.yaml").unlink()
-    _copy_companions(source, out)
+    for path in out.glob("*.safetensors"):
+        path.chmod(0o644)  # safetensors makes them private to their writer
+    copy_tokenizer(source, out)
     return errors
 
 
@@ -116,9 +116,3 @@ def _without_pinned_memory() -> Iterator[None]:
         yield
     finally:
         IntermediatesCache._pin_intermediate = original
-
-
-def _copy_companions(source: Path, out: Path) -> None:
-    for pattern in _COPIED:
-        for path in sorted(source.glob(pattern)):
-            shutil.copyfile(path, out / path.name)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import kl_div, nll_loss
-from transformers import AutoModelForCausalLM
 
 from kajiya.engine import progress
+from kajiya.lm.model import load_model
 
 if TYPE_CHECKING:
     from components.quantize.calibration import Sequence
@@ -47,5 +47,4 @@ def _log_probabilities(model: torch.nn.Module, sequence: "Sequence") -> torch.Te
 
 def _load(folder: Path) -> torch.nn.Module:
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
-    return model.to(device).eval()
+    return load_model(folder, "auto").to(device).eval()

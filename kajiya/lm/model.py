@@ -5,7 +5,7 @@ Only safetensors are read and written: a pickled checkpoint can run code.
 
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM
@@ -58,8 +58,11 @@ def fresh_model(config: LlamaConfig, seed: int) -> LlamaForCausalLM:
         return LlamaForCausalLM(config)
 
 
-def load_model(folder: Path, dtype: torch.dtype) -> Any:
-    """A causal model from an HF folder: config.json and safetensors, never a pickle or remote code."""
+def load_model(folder: Path, dtype: torch.dtype | Literal["auto"]) -> Any:
+    """A causal model from an HF folder: config.json and safetensors, never a pickle or remote code.
+
+    dtype "auto" keeps the precision the weights are stored in.
+    """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise KajiyaError(f"{folder}: no HF model here: config.json and *.safetensors are needed.")
     try:
