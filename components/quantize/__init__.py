@@ -47,7 +47,9 @@ class QuantizeSettings(Settings):
 def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Report:
     """Quantize the model in folder `model`; `tokens` is the token folder of its recipe."""
     method = _method(config, out)
-    os.environ["HF_HUB_OFFLINE"] = "1"  # llm-compressor asks the hub for what a local folder lacks
+    # llm-compressor asks the hub for what a local folder lacks, and logs beside its progress bars.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "WARNING")
     # torch and llm-compressor take ten seconds to import: --help and a wrong setting do not wait.
     from components.quantize.calibration import choose_sequences  # noqa: PLC0415
     from components.quantize.compress import compress  # noqa: PLC0415

@@ -1,14 +1,10 @@
 """Run llm-compressor over a model folder and write the compressed folder."""
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-# llm-compressor sets its logger up when it is imported; its progress bars say enough.
-os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "WARNING")
 
 import torch
 from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme, forward_quantize
