@@ -35,7 +35,7 @@ class CleanSettings(Settings):
 
     rules: NamedRuleSet
     """Name of a rule set (web-ja, technical-ja, encyclopedic-ja, minutes-ja, literature-ja, web-en,
-    literature-en), or an own one: `{lines: [navigation, ...], documents: [{rule: length, min_chars: 80}, ...]}`."""
+    literature-en), or an own one: `{lines: [navigation, ...], documents: [{rule: length, min_chars: 100}, ...]}`."""
     mask_personal_data: bool = True
     """Replace e-mail addresses by `<email>` and telephone numbers by `<phone>`."""
 

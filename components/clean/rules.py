@@ -133,7 +133,7 @@ class BrokenOff(Settings):
 
 
 class OpenEnd(Settings):
-    """Prose whose last sentence has no end: the page was cut. Not for texts that end in lists or names."""
+    """Prose whose last sentence has no end. In no named set: a good page may end in a date or a name."""
 
     rule: Literal["open_end"] = "open_end"
 

@@ -24,7 +24,6 @@ from components.clean.rules import (
     LatinShare,
     Length,
     Mojibake,
-    OpenEnd,
     Rule,
     SymbolShare,
     TopNgram,
@@ -46,7 +45,7 @@ RULE_SETS = {
         lines=tuple(LineKind),
         documents=(
             Mojibake(),
-            Length(min_chars=80),
+            Length(min_chars=100),
             AdultWords(max_distinct=2),
             AdvertisingWords(max_distinct=4),
             JapaneseShare(min_share=0.5),
@@ -58,7 +57,6 @@ RULE_SETS = {
             TopNgram(n=5, max_share=0.3),
             BrokenOff(max_share=0.2),
             CharsPerSentence(max_chars=250),
-            OpenEnd(),
         ),
     ),
     # Documentation with code in it: half of the letters are Latin, and code repeats itself.
