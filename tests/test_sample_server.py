@@ -135,6 +135,14 @@ def test_faults_of_one_seed_come_in_one_order(site):
     assert outcomes(site, faults, 12) == outcomes(site, faults, 12)
 
 
+def test_whole_world_served_answers_the_api_below_diet(tmp_path):
+    (tmp_path / "diet").mkdir()
+    (tmp_path / "diet/meetings.json").write_text(json.dumps({"meetingRecord": [meeting(1)]}))
+    with serve(tmp_path) as base:
+        answer = httpx.get(f"{base}/diet/api/meeting", params={"any": "川", "recordPacking": "json"})
+    assert answer.json()["numberOfRecords"] == 1
+
+
 def test_meetings_paged_to_the_end_come_once_each_and_newest_first(api):
     found, start = [], 1
     while start is not None:

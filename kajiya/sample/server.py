@@ -1,8 +1,9 @@
 """Serve a part of the sample world on loopback, as the real sources do.
 
 Files keep their path below the root (`<base>/jawiki/20260101/dumpstatus.json`,
-`<base>/datasets/allenai/c4/resolve/<revision>/...`), with Range, ETag and Last-Modified. A root that
-holds `meetings.json` also answers the Diet record API under `<base>/api/`.
+`<base>/datasets/allenai/c4/resolve/<revision>/...`), with Range, ETag and Last-Modified. Beside a
+`meetings.json` the Diet record API answers: `<base>/api/` for `data/sample/diet`, `<base>/diet/api/` for
+the whole of `data/sample`.
 """
 
 import asyncio
@@ -78,11 +79,11 @@ def serve(root: Path, port: int = 0, faults: Faults | None = None) -> Iterator[s
 
 
 def application(root: Path) -> Starlette:
-    """The ASGI application; the Diet API is there when the root holds `meetings.json`."""
+    """The ASGI application; the Diet API is there when the root or a folder in it holds `meetings.json`."""
     routes = []
-    meetings = root / "meetings.json"
-    if meetings.exists():
-        routes.append(Route("/api/{endpoint}", _diet_route(_read_meetings(meetings))))
+    for meetings in sorted([*root.glob("meetings.json"), *root.glob("*/meetings.json")]):
+        prefix = "".join(f"/{part}" for part in meetings.parent.relative_to(root).parts)
+        routes.append(Route(prefix + "/api/{endpoint}", _diet_route(_read_meetings(meetings))))
     routes.append(Route("/{path:path}", _file_route(root.resolve())))
     return Starlette(routes=routes)
 
