@@ -4,6 +4,7 @@ The only module beside components.register that knows MLflow; it is imported whe
 because the import takes seconds.
 """
 
+import fcntl
 import logging
 import os
 import re
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DATABASE = "mlflow.db"
+_SQLITE = "sqlite:///"
 PREFIX = "kajiya-"
 LINEAGE_TAG = "kajiya.lineage"
 
@@ -32,7 +34,7 @@ _SCORE = re.compile(
 
 # A server that is down shall be an error within seconds; MLflow's own defaults retry for minutes.
 _CLIENT_DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -65,13 +67,13 @@ class RegisteredVersion(BaseModel):
 def tracking_uri() -> str:
     """Where the registry is: MLFLOW_TRACKING_URI, or a SQLite file in the project's folder."""
     # Absolute: MLflow keeps its connection by address, also when the current folder is another one.
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / DATABASE}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{Path.cwd() / DATABASE}"
 
 
 def registry_exists() -> bool:
     """False when the registry is a SQLite file that nobody has written yet."""
     uri = tracking_uri()
-    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+    return not uri.startswith(_SQLITE) or Path(uri.removeprefix(_SQLITE)).exists()
 
 
 def connect() -> "MlflowClient":
@@ -82,8 +84,29 @@ def connect() -> "MlflowClient":
 
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
+    uri = tracking_uri()
     with reachable():
-        return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
+        if uri.startswith(_SQLITE):
+            _create_database(Path(uri.removeprefix(_SQLITE)))
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _create_database(path: Path) -> None:
+    """Make the database whole or not at all: MLflow cannot take up migrations that a kill cut short."""
+    if path.exists():
+        return
+    from mlflow import MlflowClient  # noqa: PLC0415 (as above)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{path}.lock", "w") as lock:  # two recipes may register at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return
+        partial = Path(f"{path}.partial")
+        partial.unlink(missing_ok=True)
+        uri = f"{_SQLITE}{partial.absolute()}"
+        MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments()
+        partial.replace(path)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from components.register.plots import plot_loss
 from components.register.scores import flatten, read_curve, read_json, weights_bytes
 from components.register.settings import RegisterSettings
 from components.register.versions import Candidate, register_version
+from kajiya.errors import KajiyaError
 from kajiya.lineage import REPORT, Lineage, collect_lineages
 from kajiya.lineage_page import lineage_html
 from kajiya.registry import PREFIX, connect, tracking_uri
@@ -30,6 +31,10 @@ from kajiya.shards import write_file
 def run(config: RegisterSettings, models: Path, *, out: Path) -> Report:
     """Register every variant of one recipe. The project's folder is the current one."""
     root = Path.cwd()
+    if not models.resolve().is_relative_to(root):
+        raise KajiyaError(
+            f"{models}: not in {root}, where dvc.lock would tell of it. Run in the project's folder."
+        )
     models = models.resolve().relative_to(root)
     lineages = collect_lineages(models, root)
     versions: dict[str, int] = {}
