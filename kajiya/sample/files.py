@@ -67,7 +67,8 @@ def _near_copy(rng: random.Random, text: str) -> str:
 
 
 def _spam(rng: random.Random) -> str:
-    return "\n".join(" !!! ".join(rng.sample(_SPAM, 4)) for _ in range(15))
+    lines = [" !!! ".join(rng.sample(_SPAM, 4)) for _ in range(5)]
+    return "\n".join(rng.choices(lines, k=20))
 
 
 def _mark(rng: random.Random, page: Planted) -> None:
