@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from kajiya.errors import KajiyaError
 
@@ -124,7 +124,7 @@ def _environment() -> dict[str, str]:
 _LINE_END = re.compile(rb"(?<=[\r\n])")
 
 
-def _lines(stream: BinaryIO, sink: BinaryIO) -> Iterator[tuple[str, bool]]:
+def _lines(stream: IO[bytes], sink: BinaryIO) -> Iterator[tuple[str, bool]]:
     """Lines as they come, whole ones (ended by \\n) and redrawn ones (ended by \\r); all goes to `sink`."""
     rest = b""
     while block := os.read(stream.fileno(), 65536):

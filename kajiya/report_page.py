@@ -114,7 +114,7 @@ def corpus_rows(made: list[Made]) -> list[dict[str, Any]]:
     for one in made:
         if not one.report.flows:
             continue
-        sources = [
+        sources: list[dict[str, Any]] = [
             {
                 "source": source,
                 "came_in": flow.came_in,

@@ -54,10 +54,17 @@ def describe(settings: type[Settings], prefix: str = "") -> list[Setting]:
     found: list[Setting] = []
     for name, field in settings.model_fields.items():
         nested = settings_classes(field.annotation)
-        found.append(Setting(prefix + name, _type(field), _default(field), _one_line(field.description)))
+        found.append(Setting(prefix + name, _type(field), _default(field), _meaning(settings, field)))
         for inner in nested:
             found += describe(inner, f"{prefix}{name}.{_member(field.annotation)}")
     return found
+
+
+def _meaning(settings: type[Settings], field: FieldInfo) -> str:
+    """The docstring of the field; for one that needs none, that of its class."""
+    if not field.description and len(get_args(field.annotation)) == 1:
+        return f"Picks these settings. {_one_line(settings.__doc__)}"  # the tag of a union's member
+    return _one_line(field.description or settings.__doc__)
 
 
 def sections(pipeline: Path) -> dict[str, tuple[str, str]]:
