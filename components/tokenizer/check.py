@@ -15,7 +15,7 @@ from kajiya.lm.tokenizer import differences, encode_documents, vocabulary_size
 from kajiya.shards import read_shard
 
 # Longer texts would compare the rounding of sums: SentencePiece adds scores in float32.
-_STRING_CHARACTERS = 400
+_STRING_CHARACTERS = 120
 
 # What no corpus may hold, and every user types one day.
 HARD_STRINGS = (
