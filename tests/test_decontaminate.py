@@ -24,7 +24,9 @@ PROSE = "松山の町には路面電車が走っています。坂の上には�
 @pytest.fixture
 def evaluation_sets(tmp_path: Path) -> Path:
     folder = tmp_path / "evaluation"
-    choices = {f"choice{i}": word for i, word in enumerate(["秋田県", "山形県", "岩手県", "青森県", "宮城県"])}
+    choices = {
+        f"choice{i}": word for i, word in enumerate(["秋田県", "山形県", "岩手県", "青森県", "宮城県"])
+    }
     questions = [
         {"q_id": 7, "question": QUESTION, "label": 0} | choices,
         {"q_id": 8, "question": SHORT, "label": 1} | choices,
@@ -36,7 +38,9 @@ def evaluation_sets(tmp_path: Path) -> Path:
         {"id": "p0q0", "question": "羽黒山の標高は何メートルあると書かれていますか", "answers": answers},
         {"id": "p0q1", "question": "羽黒山のある市の名前を答えてください", "answers": answers},
     ]}]}]}  # fmt: skip
-    english = {"text": "The lantern maker of the old harbour town kept a diary of every ship that passed his window."}
+    english = {
+        "text": "The lantern maker of the old harbour town kept a diary of every ship that passed his window."
+    }
     for name, lines in {
         "jcommonsenseqa": questions,
         "jsquad": [squad],
@@ -58,7 +62,10 @@ def decontaminate(tmp_path: Path, evaluation_sets: Path, texts: dict[str, str], 
     ("text", "item"),
     [
         (PROSE + QUESTION + PROSE, "jcommonsenseqa/valid-v1.3:7 1.000"),
-        (PROSE + QUESTION.replace("、", "，").replace("？", "\n") + PROSE, "jcommonsenseqa/valid-v1.3:7 1.000"),
+        (
+            PROSE + QUESTION.replace("、", "，").replace("？", "\n") + PROSE,
+            "jcommonsenseqa/valid-v1.3:7 1.000",
+        ),
         (PROSE + "問：" + "　".join(QUESTION), "jcommonsenseqa/valid-v1.3:7 1.000"),
         (CONTEXT.partition(" [SEP] ")[2].replace("。", "。\n"), "jsquad/valid-v1.3:p0q0 1.000"),
         (PROSE + "羽黒山のある市の名前を答えてください", "jsquad/valid-v1.3:p0q1 1.000"),

@@ -16,7 +16,9 @@ from kajiya.ngrams import WITHOUT_SPACE, flatten, select
 from kajiya.shards import write_dataset
 from kajiya.stage import execute
 
-LETTERS = "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわをん山川海空町人"
+LETTERS = (
+    "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわをん山川海空町人"
+)
 
 
 def prose(seed: int, length: int = 300) -> str:
@@ -85,7 +87,10 @@ def test_white_space_is_left_out_of_the_comparison():
 def test_exact_duplicate_goes_and_names_the_copy_that_stays(tmp_path: Path):
     out = dedupe(
         tmp_path,
-        {"wikipedia": {"1": prose(1)}, "web": {"0": prose(1), "1": prose(2), "2": prose(2)[:100] + "\n " + prose(2)[100:]}},
+        {
+            "wikipedia": {"1": prose(1)},
+            "web": {"0": prose(1), "1": prose(2), "2": prose(2)[:100] + "\n " + prose(2)[100:]},
+        },
     )
     assert list(kept(out)) == ["wikipedia:1", "web:1"]
     assert rejected(out) == {
@@ -129,7 +134,10 @@ def test_pairs_are_merged_exactly_from_the_threshold_on(tmp_path: Path):
 
 def test_chain_of_similar_texts_loses_only_copies_of_what_stays(tmp_path: Path):
     """a is like b, b like c, c like d, but a not like c."""
-    texts = {name: prose(1, 1000)[start : start + 800] for name, start in zip("abcd", (0, 66, 132, 198), strict=True)}
+    texts = {
+        name: prose(1, 1000)[start : start + 800]
+        for name, start in zip("abcd", (0, 66, 132, 198), strict=True)
+    }
     assert jaccard(texts["a"], texts["b"]) > 0.8 > jaccard(texts["a"], texts["c"])
     out = dedupe(tmp_path, {"web": texts})
     stays, goes = kept(out), rejected(out)
@@ -186,7 +194,9 @@ def test_source_left_from_an_earlier_run_is_refused(tmp_path: Path):
 
 def test_source_that_is_named_but_absent_is_refused(tmp_path: Path):
     write_source(tmp_path / "clean" / "web", {"1": prose(1)})
-    with pytest.raises(KajiyaError, match="clean/wiki: named in `dedupe.priority`, but there is no such folder"):
+    with pytest.raises(
+        KajiyaError, match="clean/wiki: named in `dedupe.priority`, but there is no such folder"
+    ):
         execute(run, DedupeSettings(priority=("web", "wiki")), [tmp_path / "clean"], tmp_path / "out")
 
 

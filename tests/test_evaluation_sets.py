@@ -9,8 +9,15 @@ import pytest
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_sets import list_sets, list_splits, load_set
 
-QUESTION = {"q_id": 3, "question": "空の色は？", "label": 1} | {f"choice{i}": c for i, c in enumerate("赤青黄緑黒")}
-PAIR = {"sentence_pair_id": "5", "sentence1": "犬が走る。", "sentence2": "動物が走る。", "label": "entailment"}
+QUESTION = {"q_id": 3, "question": "空の色は？", "label": 1} | {
+    f"choice{i}": c for i, c in enumerate("赤青黄緑黒")
+}
+PAIR = {
+    "sentence_pair_id": "5",
+    "sentence1": "犬が走る。",
+    "sentence2": "動物が走る。",
+    "label": "entailment",
+}
 REVIEW = {"review_id": "R1", "text": "とてもよい品でした。", "label": "positive"}
 CONTEXT = "梅雨 [SEP] 梅雨は五月から七月にかけての雨の多い時期である。"
 ANSWER = {"text": "雨の多い時期", "answer_start": CONTEXT.index("雨の多い")}
@@ -64,8 +71,16 @@ def test_sets_and_splits_are_listed_in_order(tmp_path):
     ("name", "lines", "message"),
     [
         ("jcommonsenseqa", [QUESTION, "{broken"], "valid-v1.3.json:2: invalid JSON"),
-        ("jcommonsenseqa", [QUESTION | {"label": 5}], "valid-v1.3.json:1: label: .*less than or equal to 4.*found 5"),
-        ("jcommonsenseqa", [{k: v for k, v in QUESTION.items() if k != "choice4"}], ":1: choice4: Field required"),
+        (
+            "jcommonsenseqa",
+            [QUESTION | {"label": 5}],
+            "valid-v1.3.json:1: label: .*less than or equal to 4.*found 5",
+        ),
+        (
+            "jcommonsenseqa",
+            [{k: v for k, v in QUESTION.items() if k != "choice4"}],
+            ":1: choice4: Field required",
+        ),
         ("jcommonsenseqa", [QUESTION, QUESTION], "two items have the id 3"),
         ("jnli", ["", PAIR | {"label": "maybe"}], ":2: label: .*'entailment'.*found 'maybe'"),
         ("marc_ja", [REVIEW | {"text": ""}], ":1: text"),

@@ -104,7 +104,7 @@ def done(walked, tmp_path, monkeypatch):
 def prefect_server():
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=300):
         yield
 
 
@@ -283,7 +283,7 @@ def test_run_without_a_server_and_outside_an_environment_works_and_ends_children
     wait_for(project / "control" / "join.began")
 
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=120)
 
     assert process.returncode == 130
     assert states(said) == {
@@ -296,7 +296,7 @@ def test_run_without_a_server_and_outside_an_environment_works_and_ends_children
     assert not processes_with("stage.py join", project)
 
 
-def wait_for(path, seconds=60):
+def wait_for(path, seconds=300):
     deadline = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} never came"
