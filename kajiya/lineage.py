@@ -6,8 +6,9 @@ its digest names a version: the same work registered twice is recognised by it.
 
 import hashlib
 import platform
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
@@ -103,6 +104,18 @@ class Lineage(_Record):
             f"{s.name}/{name}:{value}" for s in self.sources for name, value in sorted(s.inputs.items())
         ]
         return hashlib.sha256("\n".join([*corpus, *inputs]).encode()).hexdigest()
+
+    def terms(self, key: Literal["licenses", "generators"]) -> dict[str, dict[str, int]]:
+        """Records by licence, or by who wrote them: of the corpus, and of each stage whose report counts them."""
+        corpus: Counter[str] = Counter()
+        for part in self.corpus:
+            corpus[part.license if key == "licenses" else part.generator] += part.documents
+        counts = {"corpus": dict(sorted(corpus.items()))}
+        for stage in self.stages:
+            stated = stage.report.figures.get(key) if stage.report else None
+            if isinstance(stated, dict):
+                counts[stage.name] = stated
+        return {name: count for name, count in counts.items() if count}
 
     def stage(self, name: str) -> StageRecord | None:
         return next((stage for stage in self.stages if stage.name == name), None)

@@ -1,6 +1,6 @@
 """A lineage for people: a tree for the terminal, and a drawing in one HTML file that opens offline."""
 
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import Environment
 from rich.text import Text
@@ -18,7 +18,7 @@ def lineage_tree(lineage: Lineage) -> Tree:
     tree.add(Text(_code_line(lineage)))
     if lineage.parent:
         tree.add(Text(f"made from {lineage.parent.variant}, lineage {lineage.parent.digest[:12]}"))
-    for line in corpus_lines(lineage):
+    for line in terms_lines(lineage):
         tree.add(Text(line))
     needed = {name for stage in lineage.stages for name in stage.needs}
     shown: set[str] = set()
@@ -56,17 +56,17 @@ def stage_line(stage: StageRecord) -> str:
     return ", ".join(parts)
 
 
-def corpus_lines(lineage: Lineage) -> list[str]:
-    """Documents by licence and by who wrote them."""
-    lines = []
-    for label, key in (("licences", "license"), ("written by", "generator")):
-        counts: dict[str, int] = {}
-        for part in lineage.corpus:
-            value = getattr(part, key)
-            counts[value] = counts.get(value, 0) + part.documents
-        if counts:
-            lines.append(f"{label}: " + ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items())))
-    return lines
+def terms_lines(lineage: Lineage) -> list[str]:
+    """Records by licence and by who wrote them, for the corpus and for the data of the tuning."""
+    labels: dict[Literal["licenses", "generators"], str] = {
+        "licenses": "licences",
+        "generators": "written by",
+    }
+    return [
+        f"{name}, {label}: " + ", ".join(f"{value} {count:,}" for value, count in counts.items())
+        for key, label in labels.items()
+        for name, counts in lineage.terms(key).items()
+    ]
 
 
 def lineage_html(lineage: Lineage) -> str:
@@ -76,7 +76,7 @@ def lineage_html(lineage: Lineage) -> str:
     return template.render(
         lineage=lineage,
         code=_code_line(lineage),
-        corpus=corpus_lines(lineage),
+        terms=terms_lines(lineage),
         boxes=[_box(stage, places[stage.name]) for stage in lineage.stages],
         edges=[_edge(places[need], places[stage.name]) for stage in lineage.stages for need in stage.needs],
         width=max(x for x, _ in places.values()) + BOX_WIDTH + GAP_Y,
@@ -152,7 +152,7 @@ td { padding: 0 1rem 0 0; vertical-align: top; }
 <p>lineage <code>{{ lineage.digest() }}</code><br>{{ code }}<br>
 {% if lineage.parent %}made from {{ lineage.parent.variant }}, lineage <code>{{ lineage.parent.digest }}</code><br>{% endif %}
 Python {{ lineage.environment.python }}, requirements.lock <code>{{ lineage.environment.requirements_lock }}</code><br>
-{% for line in corpus %}{{ line }}<br>{% endfor %}</p>
+{% for line in terms %}{{ line }}<br>{% endfor %}</p>
 <div class="graph"><svg xmlns="http://www.w3.org/2000/svg" width="{{ width }}" height="{{ height }}">
 {% for edge in edges %}<path d="{{ edge }}"/>
 {% endfor %}

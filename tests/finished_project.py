@@ -118,7 +118,10 @@ def _write_models(root: Path, model: Path) -> None:
         write_report(models / name, Report(figures=figures))
     for index, variant in enumerate(VARIANTS):
         shutil.copytree(model, models / variant)
-        write_report(models / variant, Report(figures={"loss": 2.5 - index / 10, "method": variant}))
+        figures = {"loss": 2.5 - index / 10, "method": variant}
+        if variant == "instruct":
+            figures |= {"licenses": {"Apache-2.0": 7}, "generators": {"human": 5, "open-model": 2}}
+        write_report(models / variant, Report(figures=figures))
         results = {
             "data_versions": {"jcommonsenseqa": "v1.3"},
             "tasks": {"jcommonsenseqa": {"0": {"acc": 0.41 + index / 100, "n": 300}}},

@@ -102,7 +102,9 @@ def test_four_versions_with_parents_scores_tags_and_files(project):
     assert gptq.metrics["tasks/jcommonsenseqa/0/n"] == 300
     assert gptq.metrics["report/loss"] == pytest.approx(2.3)
     assert gptq.tags["git_dirty"] == "false"
-    assert gptq.tags["licenses"] == "CC-BY-SA-4.0, ndl-terms"
+    assert gptq.tags["licenses"] == "Apache-2.0, CC-BY-SA-4.0, ndl-terms"
+    assert gptq.tags["generators"] == "human, open-model"
+    assert versions[0].tags["generators"] == "human"
     lineage = collect_lineages(MODELS, project)["gptq"]
     assert load_lineage("kajiya-smoke", 3) == lineage
     assert gptq.tags[LINEAGE_TAG] == lineage.digest()

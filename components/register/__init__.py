@@ -117,10 +117,8 @@ def _settings(lineage: Lineage) -> dict[str, str]:
 
 def _figures(candidate: Candidate) -> dict[str, object]:
     """What the stage's report says about a variant: nothing that depends on the registry's state."""
-    lineage = candidate.lineage
     return {
-        "lineage": lineage.digest(),
-        "files": len(candidate.files),
+        "lineage": candidate.lineage.digest(),
         "weights_bytes": int(candidate.scores["weights_bytes"]),
-        "scores": {name: value for name, value in candidate.scores.items() if not name.startswith("report/")},
+        "scores": {name: value for name, value in candidate.scores.items() if name.startswith("tasks/")},
     }

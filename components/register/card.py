@@ -54,6 +54,8 @@ EN = {
     "lineage": "Lineage",
 }
 
+MAX_VALUE_CHARS = 600
+
 LOADING = """```python
 import mlflow
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -135,8 +137,7 @@ def _stages(lineage: Lineage, words: dict[str, Any]) -> list[str]:
         for stage in stages:
             parts += [words["made"].format(stage=stage.name), _json(stage.parameters)]
             if stage.report:
-                figures = {k: v for k, v in stage.report.figures.items() if not isinstance(v, (dict, list))}
-                parts += [words["measured"].format(stage=stage.name), _json(figures)]
+                parts += [words["measured"].format(stage=stage.name), _json(_short(stage.report.figures))]
     return parts
 
 
@@ -151,6 +152,11 @@ def _code(lineage: Lineage) -> str:
             f"- Python {lineage.environment.python}, requirements.lock `{lineage.environment.requirements_lock}`",
         ]
     )
+
+
+def _short(figures: dict[str, Any]) -> dict[str, Any]:
+    """Without values that would fill a page, such as one error per layer: the report has them."""
+    return {name: value for name, value in figures.items() if len(str(value)) <= MAX_VALUE_CHARS}
 
 
 def _kind(stage: StageRecord) -> str:

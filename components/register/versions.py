@@ -77,8 +77,12 @@ def version_tags(lineage: Lineage, parent_version: int | None) -> dict[str, str]
         "git_dirty": "unknown" if code.dirty is None else str(code.dirty).lower(),
         "data_hash": lineage.data_digest(),
         "parent_version": "none" if parent_version is None else str(parent_version),
-        "licenses": ", ".join(sorted({part.license for part in lineage.corpus})),
-        "generators": ", ".join(sorted({part.generator for part in lineage.corpus})),
+        "licenses": ", ".join(
+            sorted({one for counts in lineage.terms("licenses").values() for one in counts})
+        ),
+        "generators": ", ".join(
+            sorted({one for counts in lineage.terms("generators").values() for one in counts})
+        ),
     }
 
 
