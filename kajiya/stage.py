@@ -6,6 +6,7 @@ stage killed at any moment leaves the old output or none.
 """
 
 import errno
+import fcntl
 import inspect
 import json
 import resource
@@ -13,7 +14,8 @@ import shutil
 import sys
 import time
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,13 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
         if not path.exists():
             raise KajiyaError(f"{path}: no such input. Run the stage that writes it first (`kajiya run`).")
     started = time.monotonic()
+    with _alone(out):
+        return _execute(run, config, inputs, out, started)
+
+
+def _execute(
+    run: Callable[..., Report], config: Any, inputs: list[Path], out: Path, started: float
+) -> Report:
     staging = out.parent / ".partial" / out.name
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
@@ -79,6 +88,22 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
     if "work" in extra:
         shutil.rmtree(extra["work"])
     return report
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the output: where DVC was killed its stage may live on, and two must not write at once."""
+    lock = out.parent / ".work" / f"{out.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "ab") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(
+                f"{out}: another process still writes it; waiting for its end.", file=sys.stderr, flush=True
+            )
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def beside(out: Path, kind: str) -> Path:

@@ -187,7 +187,7 @@ def test_dedupe_with_other_workers_and_shards_keeps_the_same(tmp_path: Path, mon
 def test_source_left_from_an_earlier_run_is_refused(tmp_path: Path):
     write_source(tmp_path / "clean" / "web", {"1": prose(1)})
     write_source(tmp_path / "clean" / "old", {"1": prose(2)})
-    with pytest.raises(KajiyaError, match=r"clean/old: not named in `dedupe.priority` \(web\)"):
+    with pytest.raises(KajiyaError, match=r"clean/old: not named in `dedupe\.priority` \(web\)"):
         execute(run, DedupeSettings(priority=("web",)), [tmp_path / "clean"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -195,7 +195,7 @@ def test_source_left_from_an_earlier_run_is_refused(tmp_path: Path):
 def test_source_that_is_named_but_absent_is_refused(tmp_path: Path):
     write_source(tmp_path / "clean" / "web", {"1": prose(1)})
     with pytest.raises(
-        KajiyaError, match="clean/wiki: named in `dedupe.priority`, but there is no such folder"
+        KajiyaError, match=r"clean/wiki: named in `dedupe\.priority`, but there is no such folder"
     ):
         execute(run, DedupeSettings(priority=("web", "wiki")), [tmp_path / "clean"], tmp_path / "out")
 

@@ -110,12 +110,12 @@ def test_file_that_is_not_utf8_is_named_by_line(tmp_path):
 
 def test_unknown_names_list_what_there_is(tmp_path):
     write(tmp_path, "jnli", PAIR)
-    with pytest.raises(KajiyaError, match="no evaluation set `marc_ja`. There are: jnli"):
+    with pytest.raises(KajiyaError, match=r"no evaluation set `marc_ja`\. There are: jnli"):
         load_set(tmp_path, "marc_ja", "valid")
-    with pytest.raises(KajiyaError, match="no split `train`. There are: valid"):
+    with pytest.raises(KajiyaError, match=r"no split `train`\. There are: valid"):
         load_set(tmp_path, "jnli", "train")
     write(tmp_path, "jnil", PAIR)
-    with pytest.raises(KajiyaError, match="jnil: unknown evaluation set. Known: jcommonsenseqa"):
+    with pytest.raises(KajiyaError, match=r"jnil: unknown evaluation set\. Known: jcommonsenseqa"):
         list_sets(tmp_path)
 
 
@@ -125,5 +125,5 @@ def test_second_version_of_a_split_is_refused(tmp_path):
     with pytest.raises(KajiyaError, match="a second version"):
         load_set(tmp_path, "jnli", "valid")
     write(tmp_path, "marc_ja", REVIEW, split="validation")
-    with pytest.raises(KajiyaError, match="name it <split>-<version>.json"):
+    with pytest.raises(KajiyaError, match=r"name it <split>-<version>\.json"):
         load_set(tmp_path, "marc_ja", "valid")

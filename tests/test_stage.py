@@ -1,8 +1,10 @@
 """The ground of every stage: publishing whole or not at all, reports that add up, work that survives."""
 
+import fcntl
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,19 @@ def test_stage_disk_full_is_told_without_traceback(tmp_path):
     assert "The disk is full" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_stage_waits_for_another_process_that_still_writes_the_same_output(tmp_path, source):
+    out = tmp_path / "out"
+    lock = out.parent / ".work" / "out.lock"
+    lock.parent.mkdir()
+    with ThreadPoolExecutor() as pool:
+        with open(lock, "ab") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            waiting = pool.submit(execute, copy, CopySettings(), [source], out)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            assert not out.exists()
+        waiting.result(timeout=30)
+
+    assert out.exists()
