@@ -234,10 +234,10 @@ def test_checkpoint_on_a_full_disk_says_so_and_leaves_the_last_good_one(tmp_path
     assert checkpoint.newest_good(tmp_path)[0] == 4
 
 
-def start(number: int, script: str, log: Path | None) -> Rank:
+def start(number: int, script: str, log: Path) -> Rank:
     read_end, write_end = os.pipe()
     command = [sys.executable, "-c", script, str(write_end)]
-    with open(log or os.devnull, "wb") as errors:
+    with open(log, "wb") as errors:
         process = subprocess.Popen(command, stderr=errors, pass_fds=[write_end])
     os.close(write_end)
     return Rank(number, process, log, read_end)
@@ -246,7 +246,7 @@ def start(number: int, script: str, log: Path | None) -> Rank:
 def test_rank_that_dies_is_named_with_its_log_and_the_others_are_ended(tmp_path):
     log = tmp_path / "rank-1.log"
     ranks = [
-        start(0, "import time; time.sleep(60)", None),
+        start(0, "import time; time.sleep(60)", tmp_path / "rank-0.log"),
         start(
             1,
             "import os, sys; print('bad memory', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)",
@@ -264,4 +264,4 @@ def test_rank_that_dies_is_named_with_its_log_and_the_others_are_ended(tmp_path)
 def test_rank_that_knows_why_it_fails_is_quoted(tmp_path):
     script = "import os, sys; os.write(int(sys.argv[1]), 'データが壊れています'.encode()); sys.exit(1)"
     with pytest.raises(KajiyaError, match=r"^データが壊れています$"):
-        _watch([start(0, script, None)])
+        _watch([start(0, script, tmp_path / "rank-0.log")])

@@ -23,8 +23,8 @@ _LOG_LINES = 15
 class Rank:
     number: int
     process: subprocess.Popen[bytes]
-    log: Path | None
-    """None for rank 0, which writes to the terminal."""
+    log: Path
+    """What it prints; rank 0 shows its progress and its errors on the terminal."""
     message: int
     """File descriptor on which the rank tells why it stopped."""
 
@@ -56,6 +56,8 @@ def environment(number: int, config: PretrainSettings) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "OMP_DYNAMIC": "FALSE",
+        # Threads that spin at every barrier halve the speed when another stage runs beside.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         "MKL_DYNAMIC": "FALSE",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
@@ -64,11 +66,9 @@ def environment(number: int, config: PretrainSettings) -> dict[str, str]:
 
 
 def _start(number: int, config: PretrainSettings, job_file: Path, stack: ExitStack) -> Rank:
-    log = job_file.parent / "logs" / f"rank-{number}.log" if number else None
-    errors = None
-    if log:
-        log.parent.mkdir(exist_ok=True)
-        errors = stack.enter_context(log.open("wb"))
+    log = job_file.parent / "logs" / f"rank-{number}.log"
+    log.parent.mkdir(exist_ok=True)
+    output = stack.enter_context(log.open("wb"))
     read_end, write_end = os.pipe()
     stack.callback(os.close, read_end)
     try:
@@ -83,8 +83,8 @@ def _start(number: int, config: PretrainSettings, job_file: Path, stack: ExitSta
             ],
             env=environment(number, config),
             stdin=subprocess.DEVNULL,
-            stdout=errors or sys.stderr.fileno(),
-            stderr=errors,
+            stdout=output,
+            stderr=output if number else None,
             pass_fds=[write_end],
         )
     finally:
@@ -118,7 +118,9 @@ def _failure(failed: list[Rank]) -> str:
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
     if code == -signal.SIGKILL:
         how += " (out of memory? see the kernel's log)"
-    where = f"its log {rank.log} ends with:\n{_tail(rank.log)}" if rank.log else "its messages stand above."
+    where = (
+        f"its log {rank.log} ends with:\n{_tail(rank.log)}" if rank.number else "its messages stand above."
+    )
     return (
         f"rank {rank.number} of the training {how}; the other ranks were ended. Run again to continue from "
         f"the last checkpoint; {where}"

@@ -6,9 +6,11 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from kajiya.errors import KajiyaError
 
@@ -22,12 +24,18 @@ def main() -> None:
     # DeepSpeed picks its accelerator when it is imported.
     from components.pretrain.training import train  # noqa: PLC0415
 
+    disable_progress_bar()  # of transformers: one shard written needs no bar
+
     job = json.loads(Path(job_file).read_bytes())
     _join(Path(job["work"]) / "rendezvous")
     try:
         train(job)
-    except KajiyaError as error:
-        os.write(int(descriptor), str(error).encode()[: 1 << 15])
+    except Exception as error:  # noqa: BLE001 - the parent tells it to the person
+        if not _is_echo(error):
+            os.write(int(descriptor), _message(error).encode()[: 1 << 15])
+        if not isinstance(error, KajiyaError):
+            traceback.print_exc()
+        sys.stderr.flush()
         # Without the usual farewell: the other ranks wait in a collective that will not come.
         os._exit(1)
     torch.distributed.destroy_process_group()
@@ -39,6 +47,21 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit("the stage that started this rank is gone")
+
+
+def _is_echo(error: Exception) -> bool:
+    """Whether this rank only fell because another one did."""
+    words = ("gloo", "nccl", "connection closed", "connection reset")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, KajiyaError):
+        return str(error)
+    return (
+        f"rank {os.environ['RANK']} of the training failed with {type(error).__name__}: {error}. "
+        "The other ranks were ended; run again to continue from the last checkpoint."
+    )
 
 
 def _prepare_torch() -> None:

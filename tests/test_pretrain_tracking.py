@@ -1,0 +1,55 @@
+"""Live metrics: in MLflow when there is a server, and never at the cost of the training."""
+
+import pytest
+from mlflow import MlflowClient
+
+from kajiya.tracking import Tracker
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"  # made once: it takes seconds
+
+
+@pytest.fixture
+def server(monkeypatch, address):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return MlflowClient(address)
+
+
+def tracker(tmp_path) -> Tracker:
+    return Tracker(tmp_path.name, "pretrain smoke", {"steps": 12}, tmp_path / "run_id")
+
+
+def test_tracker_without_a_server_does_nothing(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    quiet = tracker(tmp_path)
+    quiet.log(1, {"loss": 4.0})
+    quiet.finish()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tracker_resumed_goes_on_in_the_same_run(server, tmp_path):
+    tracker(tmp_path).log(1, {"loss": 4.0})
+    resumed = tracker(tmp_path)
+    resumed.log(2, {"loss": 3.0})
+    resumed.finish()
+    (run,) = server.search_runs([server.get_experiment_by_name(tmp_path.name).experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"steps": "12"}
+    history = server.get_metric_history(run.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 4.0), (2, 3.0)]
+
+
+def test_tracker_keeps_rows_while_the_server_is_down_and_sends_them_later(
+    server, address, monkeypatch, tmp_path, capfd
+):
+    late = tracker(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens on discard
+    late.log(1, {"loss": 4.0})
+    late.log(2, {"loss": 3.0})
+    assert capfd.readouterr().err.count("does not take metrics") == 1
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    late.finish()
+    (run,) = server.search_runs([server.get_experiment_by_name(tmp_path.name).experiment_id])
+    assert [point.step for point in server.get_metric_history(run.info.run_id, "loss")] == [1, 2]
