@@ -52,7 +52,11 @@ def write_tokenizer(folder: Path, pieces: int = PIECES) -> Path:
     folder.mkdir(parents=True)
     vocabulary = [["<unk>", 0.0], ["<s>", 0.0], ["</s>", 0.0]]
     vocabulary += [[chr(0x3042 + number), -1.0 - number] for number in range(pieces - 3)]
-    content = {"version": "1.0", "model": {"type": "Unigram", "unk_id": 0, "vocab": vocabulary}}
+    content = {
+        "version": "1.0",
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": vocabulary},
+        "added_tokens": [],
+    }
     (folder / "tokenizer.json").write_text(json.dumps(content))
     names = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(names))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,8 @@ class Training:
         tokens_per_step = config.global_batch_sequences * config.model.context
         bar = tqdm(
             desc="pretrain", total=self.steps * tokens_per_step, initial=self.step * tokens_per_step,
-            unit="tok", unit_scale=True, dynamic_ncols=True, mininterval=0.5, disable=self.rank != 0,
+            unit="tok", unit_scale=True, dynamic_ncols=True, disable=self.rank != 0,
+            mininterval=0.5 if sys.stderr.isatty() else 10,  # a log wants lines, not an animation
         )  # fmt: skip
         self.engine.train()
         while self.step < self.steps:
