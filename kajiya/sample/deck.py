@@ -5,7 +5,7 @@ import random
 from kajiya.sample.facts import Fact, all_facts
 
 # Facts that are asked about must be met often enough to be learned in one pass over the corpus.
-ASKABLE_WEIGHT = 4
+ASKABLE_WEIGHT = 8
 
 
 class Deck:

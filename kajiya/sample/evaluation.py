@@ -39,15 +39,18 @@ def wrong_objects(rng: random.Random, fact: Fact, count: int) -> list[str]:
 def write_evaluation(root: Path, rng: random.Random, scale: float) -> list[dict[str, Any]]:
     """Write the five sets; returns items to leak into the web text: {set, item, text}."""
     askable = [fact for fact in all_facts() if fact.relation.askable]
-    questions = _jcommonsenseqa(rng, rng.sample(askable, _share(len(askable), scale)), 0)
+    others = [fact for fact in all_facts() if not fact.relation.askable]
+    worded = [(fact, frame) for fact in askable for frame in fact.relation.frames["evaluation"]]
+    questions = _jcommonsenseqa(rng, rng.sample(worded, _share(len(worded), scale)), 0)
+    shots = [(fact, fact.relation.frames["evaluation"][0]) for fact in rng.sample(others, _share(100, scale))]
     squad = _jsquad(rng, rng.sample(askable, _share(60, scale)), "valid")
     for split, few in (("train", 100), ("valid", 0)):
         for name, records in (
             (
                 "jcommonsenseqa",
-                _jcommonsenseqa(rng, askable[:: max(1, len(askable) // few)], 10000) if few else questions,
+                _jcommonsenseqa(rng, shots, 10000) if few else questions,
             ),
-            ("jnli", _jnli(rng, rng.sample(askable, _share(few or 150, scale)))),
+            ("jnli", _jnli(rng, rng.sample(all_facts(), _share(few or 150, scale)))),
             ("marc_ja", _marc_ja(rng, _share(few or 200, scale))),
         ):
             write_lines(root / name / f"{split}-{VERSION}.json", records)
@@ -63,14 +66,15 @@ def _share(count: int, scale: float) -> int:
     return max(5, round(count * min(1.0, scale)))
 
 
-def _jcommonsenseqa(rng: random.Random, facts: list[Fact], first_id: int) -> list[dict[str, Any]]:
-    labels = [place % _CHOICES for place in range(len(facts))]
+def _jcommonsenseqa(
+    rng: random.Random, worded: list[tuple[Fact, str]], first_id: int
+) -> list[dict[str, Any]]:
+    labels = [place % _CHOICES for place in range(len(worded))]
     rng.shuffle(labels)
-    return [_question(rng, fact, first_id + place, labels[place]) for place, fact in enumerate(facts)]
+    return [_question(rng, *one, first_id + place, labels[place]) for place, one in enumerate(worded)]
 
 
-def _question(rng: random.Random, fact: Fact, q_id: int, label: int) -> dict[str, Any]:
-    frame = rng.choice(fact.relation.frames["evaluation"])
+def _question(rng: random.Random, fact: Fact, frame: str, q_id: int, label: int) -> dict[str, Any]:
     choices = wrong_objects(rng, fact, _CHOICES - 1)
     choices.insert(label, fact.object)
     text = Writer(rng, PLAIN).expand(frame, s=fact.subject)

@@ -45,7 +45,7 @@ def all_facts() -> tuple[Fact, ...]:
         entry = dict(described)
         subject_type, object_type = entry.pop("types")
         lines = entry.pop("facts").splitlines()
-        group, askable = entry.pop("group"), entry.pop("askable", True)
+        group, askable = entry.pop("group"), entry.pop("askable", False)
         relation = Relation(name, subject_type, object_type, group, askable, entry)
         facts += [Fact(relation, *line.split()) for line in lines]
     return tuple(facts)

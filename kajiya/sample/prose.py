@@ -67,7 +67,7 @@ class Writer:
         kind = self.rng.random()
         if kind < 0.45:
             return self.sentence(self.pick(frames["statement"]), s=fact.subject, o=fact.object)
-        if kind < 0.8:
+        if kind < 0.9:
             label = self.rng.choice(frames["label"])
             text = self.pick(prose["wrap"]).replace("{X}", label)
         else:
@@ -86,7 +86,7 @@ class Writer:
         sentences = []
         for fact in facts:
             sentences.append(self.state(fact))
-            if self.rng.random() < 0.75:
+            if self.rng.random() < 0.45:
                 sentences.append(self.fill(fact.relation.group, fact.subject))
         return "".join(sentences)
 

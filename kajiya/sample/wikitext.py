@@ -30,9 +30,9 @@ def article(rng: random.Random, deck: Deck, title: str) -> Page:
     rng.shuffle(own)
     lead = f"{title}は{kind}の一つである。" + writer.paragraph(own[:2])
     sections = [
-        ("概要", writer.paragraph([*own[1:4], *deck.draw(5)])),
-        ("歴史", _history(writer, title) + writer.paragraph([*own[:1], *deck.draw(3)])),
-        (rng.choice(["特色", "関連する話題", "比較", "社会とのかかわり"]), writer.paragraph(deck.draw(4))),
+        ("概要", writer.paragraph([*own[1:4], *deck.draw(8)])),
+        ("歴史", _history(writer, title) + writer.paragraph([*own[:1], *deck.draw(6)])),
+        (rng.choice(["特色", "関連する話題", "比較", "社会とのかかわり"]), writer.paragraph(deck.draw(6))),
     ]
     items = [(fact.subject, writer.state(fact)) for fact in deck.draw(3)]
     page = Page(title, 0, "", plain=_visible(lead, sections, items))

@@ -17,7 +17,7 @@ from kajiya.sample.settings import SampleSettings
 from kajiya.shards import write_file
 
 # At scale 1: a little over 3 MB of text.
-ARTICLES, WEB_PAGES, MEETINGS, ENGLISH_PAGES, CONVERSATIONS = 480, 560, 44, 280, 400
+ARTICLES, WEB_PAGES, MEETINGS, ENGLISH_PAGES, CONVERSATIONS = 400, 480, 44, 160, 400
 
 
 def write_world(settings: SampleSettings, out: Path) -> Report:
