@@ -7,7 +7,7 @@ from typing import Any
 
 from dvc.repo import Repo
 
-from flows.graph import Graph, Stage, changes_by_stage, open_repo, read_graph, select
+from flows.graph import Stage, changes_by_stage, open_repo, read_graph, select
 from kajiya.stage import beside
 
 
@@ -30,15 +30,15 @@ def stage_states(root: Path, recipe: str | None = None) -> list[StageState]:
         ever = _ever_run(repo)
     states: dict[str, StageState] = {}
     for name, stage in graph.items():
-        before = [need for need in stage.needs if states[need].state != "current"]
-        state, reason = _judge(changes[name], name in ever, sorted(before))
+        before = sorted(need for need in stage.needs if states[need].state != "current")
+        # DVC's locks also hold back whoever reads what a running stage writes.
+        running = changes[name] is None and all(changes[need] is not None for need in stage.needs)
+        state, reason = ("running", "") if running else _judge(changes[name] or [], name in ever, before)
         states[name] = StageState(name, state, reason, _seconds(stage, root))
     return list(states.values())
 
 
-def _judge(changes: list[Any] | None, ever: bool, before: list[str]) -> tuple[str, str]:
-    if changes is None:
-        return "running", ""
+def _judge(changes: list[Any], ever: bool, before: list[str]) -> tuple[str, str]:
     if not ever:
         return "never", ""
     if changes:
@@ -73,13 +73,3 @@ def _seconds(stage: Stage, root: Path) -> float | None:
         return float(json.loads(beside(root / stage.out, "run").read_bytes())["seconds"])
     except FileNotFoundError:
         return None
-
-
-def active_recipes(graph: Graph) -> set[str]:
-    """Names of the recipes that some stage reads."""
-    return {
-        Path(path).stem
-        for stage in graph.values()
-        for path in stage.reads
-        if Path(path).parent.name == "recipes"
-    }

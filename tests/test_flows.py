@@ -108,10 +108,17 @@ def prefect_server():
         yield
 
 
+def with_our_python():
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def dvc(root, *words):
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run(
-        [sys.executable, "-m", "dvc", *words], cwd=root, check=True, env=environment, capture_output=True
+        [sys.executable, "-m", "dvc", *words],
+        cwd=root,
+        check=True,
+        env=with_our_python(),
+        capture_output=True,
     )
 
 
@@ -398,3 +405,45 @@ def test_prepare_with_a_server_that_is_down_names_it(monkeypatch, tmp_path):
         pytest.raises(KajiyaError, match=r"http://127\.0\.0\.1:9/api does not answer"),
     ):
         prepare(tmp_path)
+
+
+def test_status_of_a_project_names_what_changed_and_what_waits(done):
+    from flows.states import stage_states
+
+    (done / "stage.py").write_text("# no dependency of any stage\n")
+    (done / "in.txt").write_text("copper")
+
+    found = {one.name: (one.state, one.reason) for one in stage_states(done)}
+
+    assert found["ore"] == ("changed", "in.txt modified")
+    assert found["heat@left"] == ("waiting", "for ore")
+    assert found["polish"] == ("waiting", "for join")
+
+
+def test_status_of_a_project_where_nothing_ran_says_never(project):
+    from flows.states import stage_states
+
+    assert {one.state for one in stage_states(project)} == {"never"}
+
+
+def test_status_while_a_stage_runs_says_running_for_that_one_alone(project):
+    from flows.states import stage_states
+
+    (project / "control" / "ore.sleep").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"], cwd=project, env=with_our_python(), start_new_session=True
+    )
+    try:
+        wait_for(project / "control" / "ore.began")
+        found = {one.name: one.state for one in stage_states(project)}
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    assert found == {
+        "ore": "running",
+        "heat@left": "never",
+        "heat@right": "never",
+        "join": "never",
+        "polish": "never",
+    }
