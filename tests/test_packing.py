@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from tiny_corpus import documents, write_corpus, write_tokenizer
 
 from components.tokenize import run
 from components.tokenize.settings import TokenizeSettings
 from kajiya.errors import KajiyaError
 from kajiya.lm.packing import TokenDataset, order, positions
-from tests.tiny_corpus import documents, write_corpus, write_tokenizer
 
 
 @pytest.fixture(scope="module")

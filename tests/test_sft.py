@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 import torch
+from tiny_corpus import write_corpus, write_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from components.sft import run
@@ -19,7 +20,6 @@ from kajiya.lm.conversations import (
     read_conversations,
 )
 from kajiya.lm.tokenizer import copy_tokenizer
-from tests.tiny_corpus import write_corpus, write_tokenizer
 
 SETTINGS = SftSettings(
     max_tokens=96, epochs=3, batch_size=8, micro_batch_size=8, learning_rate=3e-3, precision="fp32",

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tiny_corpus import documents, write_corpus, write_tokenizer
 
 from components.tokenize import run
 from components.tokenize.encode import read_index
@@ -15,7 +16,6 @@ from kajiya.errors import KajiyaError
 from kajiya.lm.tokenizer import load_tokenizer
 from kajiya.records import TOKEN_SPAN
 from kajiya.shards import write_dataset
-from tests.tiny_corpus import documents, write_corpus, write_tokenizer
 
 TEXTS = {document["id"]: document["text"] for document in documents()}
 

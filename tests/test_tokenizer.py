@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from tiny_corpus import texts, write_corpus, write_tokenizer
 from tokenizers import decoders
 from transformers import AutoTokenizer
 
@@ -12,8 +13,7 @@ from components.tokenizer.sample import Size, draw_sentences, sampling_fractions
 from components.tokenizer.settings import TokenizerSettings
 from components.tokenizer.train import train_model
 from kajiya.errors import KajiyaError
-from kajiya.lm.tokenizer import differences, encode_documents, fast_tokenizer, load_tokenizer
-from tests.tiny_corpus import texts, write_corpus, write_tokenizer
+from kajiya.lm.tokenizer import SEGMENT, differences, encode_documents, fast_tokenizer, load_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,15 @@ def test_control_token_in_a_template_is_one_token(folder):
     tokens = AutoTokenizer.from_pretrained(folder).tokenize("<|user|>札幌</s>")
     assert tokens[0] == "<|user|>"
     assert tokens[-1] == "</s>"
+
+
+@pytest.mark.parametrize("mark", [" ", "-", "|", "…", "。"])
+def test_long_run_of_one_character_is_split_alike(mark):
+    table = [mark * length + "松山" + mark * (60 - length) for length in range(60)] * 3
+    sentences = [part for row in [*texts(), *table] for part in SEGMENT.findall(row)]
+    model = train_model(sentences, settings(vocabulary_size=450))
+    rows = [mark * length + "x" + mark * (2 * length) for length in range(90)]
+    assert differences(model, fast_tokenizer(model), rows) == []
 
 
 def test_digits_are_encoded_one_by_one(tokenizer):

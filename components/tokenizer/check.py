@@ -14,14 +14,14 @@ from kajiya.errors import KajiyaError
 from kajiya.lm.tokenizer import differences, encode_documents, vocabulary_size
 from kajiya.shards import read_shard
 
-# Longer texts would compare the rounding of sums: SentencePiece adds scores in float32.
+# Short enough that a small corpus gives thousands of them, long enough for some sentences.
 _STRING_CHARACTERS = 120
 
 # What no corpus may hold, and every user types one day.
 HARD_STRINGS = (
     "", " ", "  二つの空白", "末尾 ", "\n", "\n\n\n", "\t", "a\r\nb", "▁", " ▁ ", "😀𠮟𩸽", "e\u0301", "か\u3099",
     "\x00", "</s>", "<unk><pad>", "<0x0A>", "<0xE3>。", "<|user|>", "<|assistant|>答え</s>", "。。", "。\n。", "12,345",
-    "１２３", "\u200b\ufeff", "\u2585", "ｱｲｳ", "٣", "한국어", "עברית",
+    " " * 40, "-" * 37 + "=" * 21, "…" * 19, "１２３", "\u200b\ufeff", "\u2585", "ｱｲｳ", "٣", "한국어", "עברית",
 )  # fmt: skip
 
 

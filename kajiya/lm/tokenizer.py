@@ -24,6 +24,8 @@ UNKNOWN, END_OF_SEQUENCE, PADDING = "<unk>", "</s>", "<pad>"
 # Who speaks in a conversation; reserved from the start, so that tuning adds no untrained pieces.
 ROLE_TOKENS = {role: f"<|{role}|>" for role in ("system", "user", "assistant")}
 
+NEWLINE = "\n"
+
 # A piece never reaches past a newline or a 。: Viterbi then runs over short segments, and rounding
 # of long sums (float32 in SentencePiece, float64 in HF) cannot make the two disagree.
 SEGMENT_PATTERN = r"[^。\n]*。|\n|[^。\n]+"
@@ -31,7 +33,7 @@ SEGMENT = re.compile(SEGMENT_PATTERN)
 
 # Numbers of sentencepiece.proto: the generated classes carry no types.
 _UNIGRAM = 1
-_NORMAL, _USER_DEFINED = 1, 4
+NORMAL, _USER_DEFINED = 1, 4
 
 _CONFIG = "tokenizer_config.json"
 
@@ -62,8 +64,7 @@ def fast_tokenizer(model: bytes) -> Tokenizer:
     """
     proto = ModelProto.FromString(model)
     _require_convertible(proto)
-    learnt = (_NORMAL, _USER_DEFINED)
-    vocabulary = [(p.piece, p.score if p.type in learnt else _NEVER_CHOSEN) for p in proto.pieces]
+    vocabulary = [(p.piece, p.score if p.type == NORMAL else _NEVER_CHOSEN) for p in proto.pieces]
     backend = Tokenizer(models.Unigram(vocabulary, unk_id=proto.trainer_spec.unk_id, byte_fallback=True))
     backend.normalizer = normalizers.Replace(" ", "▁")
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(SEGMENT_PATTERN), behavior="isolated")
@@ -154,6 +155,7 @@ def _require_convertible(proto: ModelProto) -> None:
     trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
     demands = {
         "model_type unigram": trainer.model_type == _UNIGRAM,
+        "pieces without user-defined ones": all(piece.type != _USER_DEFINED for piece in proto.pieces),
         "byte_fallback": trainer.byte_fallback,
         "identity normalisation": not normalizer.precompiled_charsmap,
         "no add_dummy_prefix": not normalizer.add_dummy_prefix,
