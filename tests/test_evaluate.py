@@ -160,6 +160,15 @@ def test_likelihoods_equal_a_direct_computation(world: Path, evaluated: Path) ->
         assert line["right"] == item.choices[item.label]
 
 
+def test_likelihoods_of_a_bfloat16_model_are_summed_in_float32(world: Path) -> None:
+    settings = SETTINGS.model_copy(update={"dtype": "bfloat16", "tasks": ("jcommonsenseqa",)})
+    model = trained_model(world / "base", settings)
+    _, lines = score_tasks(model, settings, load_sets(settings, world / "sets"), chat=False)
+    values = torch.tensor([value for line in lines for value in json.loads(line)["likelihoods"]])
+    assert model.model.dtype == torch.bfloat16
+    assert ((values.bfloat16().float() - values).abs() > 1e-3).float().mean() > 0.5
+
+
 def test_accuracy_is_the_share_of_right_predictions(evaluated: Path, results: dict) -> None:
     for task in ("jcommonsenseqa", "jnli", "marc_ja"):
         lines = predictions(evaluated, task, 0)

@@ -96,7 +96,10 @@ def _wrap(model: Any, folder: Path, config: "EvaluateSettings") -> SharedPrefixM
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     # It warns of every single prompt that it cuts; we count them.
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    return SharedPrefixModel(pretrained=model, tokenizer=tokenizer, batch_size=config.batch_size)
+    # A softmax in bfloat16 gives likelihoods in steps of 1/32 and more: choices tie that are not equal.
+    return SharedPrefixModel(
+        pretrained=model, tokenizer=tokenizer, batch_size=config.batch_size, softmax_dtype=torch.float32
+    )
 
 
 def _common_length(left: list[int], right: list[int]) -> int:
