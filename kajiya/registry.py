@@ -60,8 +60,8 @@ class RegisteredVersion(BaseModel):
     @property
     def scores(self) -> dict[str, float]:
         """What evaluation measured: `<task>/<shots>/<metric>`, and perplexity by source."""
-        found = {_SCORE.fullmatch(name): value for name, value in sorted(self.metrics.items())}
-        return {match["task"] or match["text"]: value for match, value in found.items() if match}
+        matches = [(_SCORE.fullmatch(name), value) for name, value in sorted(self.metrics.items())]
+        return {match["task"] or match["text"]: value for match, value in matches if match}
 
 
 def tracking_uri() -> str:
@@ -87,8 +87,19 @@ def connect() -> "MlflowClient":
     uri = tracking_uri()
     with reachable():
         if uri.startswith(_SQLITE):
-            _create_database(Path(uri.removeprefix(_SQLITE)))
+            path = Path(uri.removeprefix(_SQLITE))
+            _check_database(path)
+            _create_database(path)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _check_database(path: Path) -> None:
+    """Raise KajiyaError for a file that is no database: MLflow would try again for two minutes."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with open(path, "rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise KajiyaError(f"{path}: not a SQLite database. Move it away, or set MLFLOW_TRACKING_URI.")
 
 
 def _create_database(path: Path) -> None:
@@ -114,13 +125,14 @@ def reachable() -> Iterator[None]:
     """Turn MLflow's failures into a KajiyaError that names the registry and the remedy."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from requests import RequestException  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     try:
         yield
-    except (MlflowException, RequestException) as error:
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise KajiyaError(
-            f"MLflow at {tracking_uri()}: {reason[:500]}\nStart it (`kajiya up`), or set MLFLOW_TRACKING_URI to "
+            f"MLflow at {tracking_uri()}: {reason[:500]}\nStart it (`make up`), or set MLFLOW_TRACKING_URI to "
             f"a server that runs (unset, it is the file {DATABASE} here); then run again: finished work is kept."
         ) from error
 

@@ -220,12 +220,19 @@ def test_server_that_is_down_is_a_clear_error_and_can_be_continued(project, monk
     with monkeypatch.context() as patched:
         patched.setenv("MLFLOW_TRACKING_URI", closed)
         started = time.monotonic()
-        with pytest.raises(KajiyaError, match=rf"MLflow at {closed}: (?s:.*)kajiya up"):
+        with pytest.raises(KajiyaError, match=rf"MLflow at {closed}: (?s:.*)make up"):
             register()
     assert time.monotonic() - started < 30
     assert not OUT.exists()
     register()
     assert len(list_versions()) == 4
+
+
+def test_database_that_is_none_is_a_clear_error(project):
+    Path("mlflow.db").write_text("これはデータベースではない。" * 100)
+    with pytest.raises(KajiyaError, match=r"mlflow\.db: not a SQLite database"):
+        register()
+    assert not OUT.exists()
 
 
 def test_registry_on_a_real_server_serves_the_files(project, finished, tmp_path, monkeypatch):
