@@ -34,7 +34,8 @@ def print_summary(console: Console, graph: Graph, outcomes: dict[str, Outcome], 
             out,
             _where(stage, outcome),
         )
-    console.print(table)
+    # A log or a pipe has no width: rows stay whole there.
+    console.print(table, width=None if console.is_terminal else 140, crop=False)
 
 
 def _where(stage: Stage, outcome: Outcome) -> str:

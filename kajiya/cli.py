@@ -112,7 +112,7 @@ def status(recipe: Recipe = None) -> None:
     for one in stage_states(Path.cwd(), recipe):
         seconds = f"{one.seconds:.1f}" if one.seconds is not None else ""
         table.add_row(one.name, f"[{_STATE_STYLES[one.state]}]{one.state}[/]", seconds, escape(one.reason))
-    console.print(table)
+    _print_table(console, table)
     console.print()
     _print_versions(console, recipe)
 
@@ -137,7 +137,7 @@ def _print_versions(console: Console, recipe: str | None) -> None:
     for one in versions:
         scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(one.scores.items()))
         table.add_row(f"{one.name}/{one.version}", one.variant, ", ".join(one.aliases), escape(scores))
-    console.print(table)
+    _print_table(console, table)
 
 
 @app.command()
@@ -192,7 +192,7 @@ def recipes(
     for one in list_recipes(RECIPES, PARAMS):
         active = "[green]yes[/green]" if one.active else "[dim]no[/dim]"
         table.add_row(one.name, active, escape(one.model), escape(one.description))
-    console.print(table)
+    _print_table(console, table)
 
 
 @app.command()
@@ -303,3 +303,8 @@ def _table(*columns: str) -> Table:
             column, justify="right" if column == "seconds" else "left", no_wrap=column != columns[-1]
         )
     return table
+
+
+def _print_table(console: Console, table: Table) -> None:
+    # A log or a pipe has no width: rows stay whole there.
+    console.print(table, width=None if console.is_terminal else 200, crop=False)
