@@ -24,6 +24,9 @@ LOCK = Path("dvc.lock")
 CHANCE = {"jcommonsenseqa": 1 / 5, "jnli": 1 / 3, "marc_ja": 1 / 2}
 """What guessing scores, where all choices are equally likely."""
 
+_ASIDE = {"stderr", "truncated", "bytes", "characters", "tokens"}
+"""Measures that stand in results.json and would crowd the page."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -119,7 +122,7 @@ def corpus_rows(made: list[Made]) -> list[dict[str, Any]]:
                 "source": source,
                 "came_in": flow.came_in,
                 "out": flow.out,
-                "rejected": flow.rejected.most_common(),
+                "rejected": [(reason, count) for reason, count in flow.rejected.most_common() if count],
             }
             for source, flow in one.report.flows.items()
         ]
@@ -176,7 +179,7 @@ def _results(made: list[Made], root: Path) -> dict[str, dict[str, Any]]:
 
 def _table(columns: dict[str, dict[tuple[str, ...], float]], width: int) -> dict[str, Any]:
     """Rows by their path; a path is filled up, or its end joined, to `width` parts."""
-    paths = list(dict.fromkeys(path for column in columns.values() for path in column))
+    paths = dict.fromkeys(path for column in columns.values() for path in column if path[-1] not in _ASIDE)
     rows = [
         {
             "path": [*path[: width - 1], *[""] * (width - len(path)), "/".join(path[width - 1 :])][:width],
