@@ -32,12 +32,14 @@ _SCORE = re.compile(
     r"tasks/(?P<task>[^/]+/[^/]+/(?!n$|stderr$|truncated$).+)|(?P<text>perplexity/[^/]+)/perplexity"
 )
 
-# A server that is down shall be an error within seconds; MLflow's own defaults retry for minutes.
+# A server that is down shall be an error within seconds (the defaults retry for minutes), nothing is
+# reported to anyone, and a lineage of a few kilobytes needs no progress bar.
 _CLIENT_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
