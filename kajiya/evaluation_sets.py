@@ -93,6 +93,12 @@ class JSQuAD(_Record):
     context: str = Field(min_length=1)
 
     @property
+    def title(self) -> str:
+        """Title of the article, from the context's first words; empty where there is none."""
+        title, mark, _ = self.context.partition(_TITLE_MARK)
+        return title if mark else ""
+
+    @property
     def body(self) -> str:
         """The context without its title."""
         return self.context.partition(_TITLE_MARK)[2] or self.context

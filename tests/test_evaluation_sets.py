@@ -48,9 +48,9 @@ def test_set_carries_version_split_and_hash_of_its_file(tmp_path):
 def test_squad_set_gives_one_item_per_question_and_each_context_once(tmp_path):
     write(tmp_path, "jsquad", json.dumps(SQUAD, ensure_ascii=False, indent=1))
     loaded = load_set(tmp_path, "jsquad", "valid")
-    assert [(item.id, item.answers[0].text) for item in loaded.items] == [
-        ("a0", "雨の多い時期"),
-        ("a1", "五月から七月"),
+    assert [(item.id, item.title, item.answers[0].text) for item in loaded.items] == [
+        ("a0", "梅雨", "雨の多い時期"),
+        ("a1", "梅雨", "五月から七月"),
     ]
     body = CONTEXT.removeprefix("梅雨 [SEP] ")
     assert list(loaded.passages()) == [("a0", "梅雨とは？"), ("a0", body), ("a1", "梅雨はいつ？")]
