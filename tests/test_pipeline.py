@@ -212,7 +212,7 @@ def test_change_of_a_corpus_setting_makes_stale_just_what_depends_on_it(copy):
 
 
 def test_change_of_a_recipe_setting_runs_just_what_depends_on_it(copy):
-    change(copy / "recipes" / "smoke.yaml", "sft", "learning_rate", value=0.0005)
+    change(copy / "recipes" / "smoke.yaml", "sft", "epochs", value=4)
 
     found = states(copy)
     done = kajiya(copy, "run", "--until", "quantize")
