@@ -1,9 +1,4 @@
-"""Typed readers of the evaluation sets (docs/formats.md), for measuring models and clearing the corpus.
-
-Labels changed between versions of the same set (JNLI valid in 1.2, JSQuAD train in 1.3), so a loaded
-set always carries the version from its file name and the hash of its file: a score without them
-cannot be compared.
-"""
+"""Typed readers of the evaluation sets (docs/formats.md), for measuring models and clearing the corpus."""
 
 import hashlib
 import json
@@ -73,8 +68,7 @@ class JNLI(_Record):
         return self.sentence_pair_id
 
     def passages(self) -> Iterator[Passage]:
-        yield Passage(self.id, self.sentence1)
-        yield Passage(self.id, self.sentence2)
+        yield from (Passage(self.id, self.sentence1), Passage(self.id, self.sentence2))
 
 
 class Answer(_Record):
@@ -104,8 +98,7 @@ class JSQuAD(_Record):
         return self.context.partition(_TITLE_MARK)[2] or self.context
 
     def passages(self) -> Iterator[Passage]:
-        yield Passage(self.id, self.question)
-        yield Passage(self.id, self.body)
+        yield from (Passage(self.id, self.question), Passage(self.id, self.body))
 
 
 class _Text(_Record):
@@ -149,7 +142,7 @@ class EvaluationSet:
     name: str
     split: str
     version: str
-    """From the file name, such as "v1.3"."""
+    """From the file name, such as "v1.3": labels differ between versions, so no score goes without it."""
     sha256: str
     """Of the file."""
     items: tuple[Item, ...]
@@ -171,10 +164,7 @@ class EvaluationSet:
 
 
 def list_sets(folder: Path) -> list[str]:
-    """Names of the sets in a folder of evaluation sets, sorted.
-
-    Raises KajiyaError when there are none, or for a folder that is no known set.
-    """
+    """Names of the sets in a folder, sorted. Raises KajiyaError for none, or for an unknown one."""
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
     known = ", ".join(RECORDS)
     for name in names:
