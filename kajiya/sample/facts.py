@@ -52,6 +52,12 @@ def all_facts() -> tuple[Fact, ...]:
 
 
 @functools.cache
+def askable_facts() -> tuple[Fact, ...]:
+    """The facts that the evaluation asks about."""
+    return tuple(fact for fact in all_facts() if fact.relation.askable)
+
+
+@functools.cache
 def alternatives(object_type: str) -> tuple[str, ...]:
     """Every object of one type, for wrong answers of the right kind."""
     found = (fact.object for fact in all_facts() if fact.relation.object_type == object_type)

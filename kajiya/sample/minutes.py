@@ -117,6 +117,7 @@ def _discussion(rng: random.Random, deck: Deck, people: list[str]) -> list[Speec
 def _question(writer: Writer, facts: list[Fact]) -> str:
     frames = read_data("prose.yaml")["diet"]
     text = _say(writer, frames["ask"], facts[0].subject) + writer.state(facts[0])
+    text += writer.listing()
     for fact in facts[1:]:
         text += (
             _say(writer, frames["filler"])

@@ -9,7 +9,7 @@ import functools
 import random
 import re
 
-from kajiya.sample.facts import Fact, read_data
+from kajiya.sample.facts import Fact, askable_facts, read_data
 
 PLAIN, POLITE, SPOKEN = 0, 1, 2
 
@@ -88,7 +88,20 @@ class Writer:
             sentences.append(self.state(fact))
             if self.rng.random() < 0.45:
                 sentences.append(self.fill(fact.relation.group, fact.subject))
+        if self.rng.random() < 0.7:
+            sentences.append(self.listing())
         return "".join(sentences)
+
+    def listing(self) -> str:
+        """One sentence that names several askable facts of one kind."""
+        prose, askable = read_data("prose.yaml"), askable_facts()
+        relation = self.rng.choice(askable).relation
+        facts = self.rng.sample(
+            [fact for fact in askable if fact.relation is relation], self.rng.randint(4, 8)
+        )
+        pair = self.rng.choice(prose["pair"])
+        pairs = "、".join(self.expand(pair, s=fact.subject, o=fact.object) for fact in facts)
+        return self.sentence(self.pick(prose["listing"]), pairs=pairs, kind=relation.object_type)
 
     def _ending(self, found: re.Match) -> str:
         forms = _ENDINGS.get(found[1], found[1]).split("/")
