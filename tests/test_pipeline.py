@@ -242,8 +242,11 @@ def test_repro_killed_at_random_moments_ends_in_the_same_lock(finished, tmp_path
     first, _ = finished
     second = clone(first, tmp_path / "kajiya")
     chance = random.Random(SEED)
-    victims = chance.sample(sorted(locked(first)), KILLS)
-    victims.sort(key=list(locked(first)).index)  # in the order of work: each run gets to its victim
+    order = list(locked(first))
+    # One in each part of the chain, in the order of work: each run gets to its victim.
+    victims = [
+        chance.choice(order[len(order) * k // KILLS : len(order) * (k + 1) // KILLS]) for k in range(KILLS)
+    ]
 
     hit = [kill_during(second, victim, chance.random() * seconds(first, victim)) for victim in victims]
     done = repro(second)
