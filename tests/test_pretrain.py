@@ -24,7 +24,7 @@ from kajiya.errors import KajiyaError
 from kajiya.lm import checkpoint
 from kajiya.lm.model import llama_config
 from kajiya.lm.packing import TokenDataset
-from kajiya.lm.shape import LlamaShape
+from kajiya.lm.shape import LlamaShape, derived_ffn_size
 
 PIECES = 64
 
@@ -145,6 +145,11 @@ def test_validation_labels_know_their_source(tmp_path):
     validation = ValidationSet(write_tokens(tmp_path / "t"), context=16, limit=99, seed=1)
     names = validation.sources[validation.label_sources(3)]  # labels 49 ... 64: the border is at 50
     assert names.tolist() == ["wikipedia"] + ["diet"] * 15
+
+
+@pytest.mark.parametrize(("hidden_size", "llama_2"), [(4096, 11008), (5120, 13824)])
+def test_ffn_size_derived_is_that_of_the_published_models(hidden_size, llama_2):
+    assert derived_ffn_size(hidden_size) == llama_2
 
 
 def test_heads_that_do_not_divide_the_width_refused():

@@ -20,8 +20,8 @@ class LlamaShape(Settings):
     kv_heads: int | None = Field(default=None, ge=1)
     """Key-value heads (grouped-query attention); null: as many as heads."""
     ffn_size: int | None = Field(default=None, ge=8)
-    """Width of the SwiGLU feed-forward; null: 8/3 of hidden_size, rounded up to a multiple of 64,
-    which keeps the parameters of a classic 4x layer (Shazeer 2020) and the shapes friendly to kernels."""
+    """Width of the SwiGLU feed-forward; null: 8/3 of hidden_size, rounded up to a multiple of 256
+    as Llama has it (4096 gives 11008): the parameters of a classic 4x layer (Shazeer 2020)."""
     context: int = Field(default=2048, ge=8)
     """Longest sequence in tokens, and the length of every training sequence."""
     tied_embeddings: bool = False
@@ -33,4 +33,4 @@ class LlamaShape(Settings):
 
 
 def derived_ffn_size(hidden_size: int) -> int:
-    return -(-hidden_size * 8 // 3 // 64) * 64
+    return -(-hidden_size * 8 // 3 // 256) * 256
