@@ -22,7 +22,7 @@ demo: $(READY) ## the whole pipeline on a sample world, and a report to look at
 	$(BIN)/kajiya status
 
 test: $(READY) ## all tests, the whole pipeline among them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## style, types and layers
 	$(BIN)/ruff check .
