@@ -52,7 +52,7 @@ def _questions(writer: Writer, facts: list[Fact], remark: float) -> list[str]:
     lines = []
     for number, fact in enumerate(facts, 1):
         frames = fact.relation.frames["quiz"]
-        if writer.rng.random() < 0.4:
+        if writer.rng.random() < 0.6:
             frames = read_data("prose.yaml")["loose_question"]
         kind = fact.relation.object_type
         question = writer.expand(writer.rng.choice(frames), s=fact.subject, o=fact.object, kind=kind)
