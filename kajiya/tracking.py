@@ -87,7 +87,7 @@ class Tracker:
             print(
                 f"warning: MLflow at {os.environ.get('MLFLOW_TRACKING_URI')} does not take metrics "
                 f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}). Training goes on; "
-                f"{len(self._waiting)} values wait, next try in {_PAUSE_SECONDS:.0f} s.",
+                f"{len(self._waiting)} values wait for the next try, at the latest at the end.",
                 file=sys.stderr,
                 flush=True,
             )

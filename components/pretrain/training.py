@@ -97,7 +97,7 @@ class Training:
         lines = (checkpoint.step_folder(self.checkpoints, self.step) / "metrics.jsonl").read_text()
         self.rows = [json.loads(line) for line in lines.splitlines()]
         if self.rank == 0:
-            tqdm.write(f"continuing at step {self.step} of {self.steps}")
+            tqdm.write(f"continuing at step {self.step} of {self.steps}", file=sys.stderr)
 
     def loop(self) -> None:
         config = self.config
