@@ -4,25 +4,21 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from flows.graph import Graph, Stage
 from flows.process import log_path
 from flows.view import STYLES
 from flows.walk import Outcome
+from kajiya.console_table import new_table, print_table
 from kajiya.report import Report
 from kajiya.stage import beside
 
 
 def print_summary(console: Console, graph: Graph, outcomes: dict[str, Outcome], root: Path) -> None:
     """One row per stage. seconds: of this run; documents: from the stage's report."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("stage", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for column in ("seconds", "documents in", "out"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("where to look", overflow="fold")
+    numbers = ("seconds", "documents in", "out")
+    table = new_table("stage", "state", *numbers, "where to look", right=numbers)
     for name, stage in graph.items():
         outcome = outcomes.get(name, Outcome("not run"))
         came_in, out = _documents(stage, root)
@@ -34,8 +30,7 @@ def print_summary(console: Console, graph: Graph, outcomes: dict[str, Outcome], 
             out,
             _where(stage, outcome),
         )
-    # A log or a pipe has no width: rows stay whole there.
-    console.print(table, width=None if console.is_terminal else 140, crop=False)
+    print_table(console, table)
 
 
 def _where(stage: Stage, outcome: Outcome) -> str:

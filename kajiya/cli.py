@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from typer.core import TyperGroup
 
+from kajiya.console_table import new_table, print_table
 from kajiya.errors import KajiyaError
 
 PIPELINE = Path("dvc.yaml")
@@ -108,11 +108,11 @@ def status(recipe: Recipe = None) -> None:
     from flows.states import stage_states
 
     console = Console()
-    table = _table("stage", "state", "seconds", "why")
+    table = new_table("stage", "state", "seconds", "why", right=("seconds",))
     for one in stage_states(Path.cwd(), recipe):
         seconds = f"{one.seconds:.1f}" if one.seconds is not None else ""
         table.add_row(one.name, f"[{_STATE_STYLES[one.state]}]{one.state}[/]", seconds, escape(one.reason))
-    _print_table(console, table)
+    print_table(console, table)
     console.print()
     _print_versions(console, recipe)
 
@@ -127,17 +127,18 @@ _STATE_STYLES = {
 
 
 def _print_versions(console: Console, recipe: str | None) -> None:
-    from kajiya.registry import list_versions
+    from kajiya.registry import how_to_open, list_versions
 
     versions = list_versions(recipe)
     if not versions:
         console.print("No registered versions yet: [bold]kajiya run[/bold] makes some.")
         return
-    table = _table("version", "variant", "aliases", "scores")
+    table = new_table("version", "variant", "aliases", "scores")
     for one in versions:
         scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(one.scores.items()))
         table.add_row(f"{one.name}/{one.version}", one.variant, ", ".join(one.aliases), escape(scores))
-    _print_table(console, table)
+    print_table(console, table)
+    console.print(f"\nIn MLflow: {how_to_open()}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -188,11 +189,11 @@ def recipes(
     if show is not None:
         console.print(recipe_text(RECIPES, PARAMS, show), markup=False, soft_wrap=True)
         return
-    table = _table("recipe", "active", "model", "description")
+    table = new_table("recipe", "active", "model", "description")
     for one in list_recipes(RECIPES, PARAMS):
         active = "[green]yes[/green]" if one.active else "[dim]no[/dim]"
         table.add_row(one.name, active, escape(one.model), escape(one.description))
-    _print_table(console, table)
+    print_table(console, table)
 
 
 @app.command()
@@ -219,7 +220,9 @@ def sample(
     from kajiya.settings_docs import settings_type
 
     settings = load_settings(settings_type("sample"), PARAMS, ["sample"])
-    if not (out / "answer_key.jsonl").exists():
+    if (out / "answer_key.jsonl").exists():
+        typer.echo(f"{out} holds a sample world already; it is left as it is.")
+    else:
         if out.is_dir() and any(out.iterdir()):
             raise KajiyaError(f"{out}: not empty, and no sample world. Name a new folder.")
         write_world(settings, out)
@@ -294,17 +297,3 @@ def settings(
     for name in [stage] if stage else list(known):
         file, section = known[name]
         typer.echo(f"{name}: section `{section}` of {file}\n\n{settings_docs.text(name)}\n")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(
-            column, justify="right" if column == "seconds" else "left", no_wrap=column != columns[-1]
-        )
-    return table
-
-
-def _print_table(console: Console, table: Table) -> None:
-    # A log or a pipe has no width: rows stay whole there.
-    console.print(table, width=None if console.is_terminal else 200, crop=False)

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -40,10 +41,16 @@ def map_shards(
         return
     # forkserver: fork after threads have started (Arrow, Polars) can deadlock.
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
-        yield from progress(pool.map(function, tasks), description, len(tasks))
+    try:
+        with ProcessPoolExecutor(count, mp_context=context) as pool:
+            yield from progress(pool.map(function, tasks), description, len(tasks))
+    except BrokenProcessPool:
+        raise KajiyaError(
+            f"{description}: a worker process was killed, most likely because memory ran out. Set KAJIYA_WORKERS "
+            f"below {count} and run again."
+        ) from None
 
 
 def progress(items: Iterable[Result], description: str, total: int | None = None) -> Iterator[Result]:
-    """Show a progress bar on a terminal, and a line every ten seconds in a log."""
+    """Show a progress bar on stderr, redrawn at most twice a second; `kajiya run` shows it in its view."""
     return iter(tqdm(items, desc=description, total=total, dynamic_ncols=True, mininterval=0.5))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from kajiya.errors import KajiyaError
+from kajiya.errors import KajiyaError, without_passwords
 from kajiya.lineage import Lineage
 
 if TYPE_CHECKING:
@@ -70,6 +70,19 @@ def tracking_uri() -> str:
     """Where the registry is: MLFLOW_TRACKING_URI, or a SQLite file in the project's folder."""
     # Absolute: MLflow keeps its connection by address, also when the current folder is another one.
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{Path.cwd() / DATABASE}"
+
+
+def shown_uri() -> str:
+    """The registry's address for messages, logs and pages: without the password it may hold."""
+    return without_passwords(tracking_uri())
+
+
+def how_to_open() -> str:
+    """What a person opens, or starts, to look into the registry."""
+    uri = shown_uri()
+    if uri.startswith("http"):
+        return uri
+    return f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri {uri} --workers 1"
 
 
 def registry_exists() -> bool:
@@ -132,9 +145,9 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise KajiyaError(
-            f"MLflow at {tracking_uri()}: {reason[:500]}\nStart it (`make up`), or set MLFLOW_TRACKING_URI to "
+            f"MLflow at {shown_uri()}: {without_passwords(reason)[:500]}\nStart it (`make up`), or set MLFLOW_TRACKING_URI to "
             f"a server that runs (unset, it is the file {DATABASE} here); then run again: finished work is kept."
         ) from error
 
@@ -163,7 +176,7 @@ def load_lineage(name: str, version: int) -> Lineage:
         listing = (
             ", ".join(f"{v.name}/{v.version}" for v in known) or "none yet (`kajiya run` registers some)"
         )
-        raise KajiyaError(f"{name}/{version}: no such version at {tracking_uri()}. There are: {listing}.")
+        raise KajiyaError(f"{name}/{version}: no such version at {shown_uri()}. There are: {listing}.")
     client = connect()
     with tempfile.TemporaryDirectory(prefix="kajiya-lineage-") as folder, reachable():
         file = client.download_artifacts(one.run_id, "lineage.json", folder)

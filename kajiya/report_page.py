@@ -210,12 +210,12 @@ def quantization_rows(made: list[Made]) -> list[dict[str, Any]]:
 
 def _registered(recipe: str) -> dict[str, Any]:
     """The versions in the registry, or why it cannot be read."""
-    from kajiya.registry import list_versions, tracking_uri  # noqa: PLC0415  (MLflow takes seconds)
+    from kajiya.registry import how_to_open, list_versions  # noqa: PLC0415  (MLflow takes seconds)
 
     try:
-        return {"versions": list_versions(recipe), "registry_error": "", "tracking_uri": tracking_uri()}
+        return {"versions": list_versions(recipe), "registry_error": "", "mlflow": how_to_open()}
     except KajiyaError as error:
-        return {"versions": [], "registry_error": str(error), "tracking_uri": tracking_uri()}
+        return {"versions": [], "registry_error": str(error), "mlflow": how_to_open()}
 
 
 def _number(value: float | None, digits: int = 4) -> str:

@@ -5,8 +5,10 @@ its subfolder `rejected/`, in the same form.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,24 +56,50 @@ def write_shard(table: pa.Table, path: Path) -> None:
     _sync_and_rename(partial, path)
 
 
-def write_dataset(
-    records: Iterable[dict], dataset: Path, schema: pa.Schema = DOCUMENT, shard_bytes: int = SHARD_BYTES
-) -> int:
-    """Write records in their order into as many shards as `shard_bytes` of text ask for.
+class ShardWriter:
+    """Writes records as they come, in their order, into shards of about `shard_bytes` of text."""
 
-    Returns the number of records. An empty input still writes one empty shard, so that a reader
-    can tell "nothing" from "not run".
-    """
-    written, shard, rows, size = 0, 0, [], 0
+    def __init__(self, dataset: Path, schema: pa.Schema = DOCUMENT, shard_bytes: int = SHARD_BYTES) -> None:
+        self._dataset, self._schema, self._shard_bytes = dataset, schema, shard_bytes
+        self._rows: list[dict[str, Any]] = []
+        self._waiting_bytes = 0
+        self._shards = 0
+
+    def add(self, record: dict[str, Any]) -> None:
+        self._rows.append(record)
+        self._waiting_bytes += len(record["text"]) * 3
+        if self._waiting_bytes >= self._shard_bytes:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left. Without any record one empty shard: a reader can tell "nothing" from "not run"."""
+        if self._rows or not self._shards:
+            self._flush()
+
+    def _flush(self) -> None:
+        write_shard(pa.Table.from_pylist(self._rows, self._schema), shard_path(self._dataset, self._shards))
+        self._shards, self._rows, self._waiting_bytes = self._shards + 1, [], 0
+
+
+def write_dataset(
+    records: Iterable[dict[str, Any]],
+    dataset: Path,
+    schema: pa.Schema = DOCUMENT,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write all records of a dataset; see ShardWriter."""
+    writer = ShardWriter(dataset, schema, shard_bytes)
     for record in records:
-        rows.append(record)
-        size += len(record["text"]) * 3 if "text" in record else 100
-        if size >= shard_bytes:
-            write_shard(pa.Table.from_pylist(rows, schema), shard_path(dataset, shard))
-            written, shard, rows, size = written + len(rows), shard + 1, [], 0
-    if rows or shard == 0:
-        write_shard(pa.Table.from_pylist(rows, schema), shard_path(dataset, shard))
-    return written + len(rows)
+        writer.add(record)
+    writer.close()
+
+
+def count_by_source(dataset: Path) -> Counter[str]:
+    """Rows per source over all shards of a dataset; only that column is read."""
+    counts: Counter[str] = Counter()
+    for shard in sorted(dataset.glob("part-*.parquet")):
+        counts.update(pq.read_table(shard, columns=["source"], partitioning=None)["source"].to_pylist())
+    return counts
 
 
 def write_file(path: Path, content: bytes | str) -> None:

@@ -25,7 +25,7 @@ from kajiya.errors import KajiyaError
 from kajiya.report import Report
 from kajiya.settings import load_settings
 from kajiya.settings_docs import class_text
-from kajiya.shards import write_file
+from kajiya.shards import count_by_source, write_file
 
 
 def main(run: Callable[..., Report], keyed: bool = False) -> None:
@@ -80,6 +80,7 @@ def _execute(
     try:
         report = run(config, *inputs, out=staging, **extra)
         report.check()
+        _check_rows(report, staging)
         _publish(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -120,10 +121,33 @@ def read_report(out: Path) -> Report:
         raise KajiyaError(f"{path}: no report. Run the stage that writes {out} first.") from None
 
 
+def _check_rows(report: Report, out: Path) -> None:
+    """Raise KajiyaError unless the shards hold what the report counts: it could be wrong and still add up."""
+    if not any(out.glob("part-*.parquet")):
+        return
+    for name, folder, counted in (
+        ("out", out, {source: flow.out for source, flow in report.flows.items()}),
+        ("rejected", out / "rejected", {s: flow.rejected.total() for s, flow in report.flows.items()}),
+    ):
+        written = count_by_source(folder)
+        for source in sorted(written.keys() | counted):
+            if written[source] != counted.get(source, 0):
+                raise KajiyaError(
+                    f"{source}: the report counts {counted.get(source, 0)} documents {name}, the shards hold "
+                    f"{written[source]}. This is a defect of the stage; its output was not published."
+                )
+
+
 def _publish(staging: Path, out: Path) -> None:
+    """Put the new output in the place of the old one, which is moved away whole: never half of it is there."""
+    old = staging.with_name(f"{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    for kind in ("report", "run"):  # they told of the old output
+        beside(out, kind).unlink(missing_ok=True)
     if out.exists():
-        shutil.rmtree(out)
+        out.replace(old)
     staging.replace(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _work_folder(out: Path, config: Any, inputs: list[Path]) -> Path:
@@ -163,6 +187,7 @@ def _json(value: Any) -> str:
 
 _DISK_REMEDIES = {
     errno.ENOSPC: "The disk is full: free some space and run again; finished work is kept.",
+    errno.EDQUOT: "Your quota of this disk is used up: free some space and run again; finished work is kept.",
     errno.EROFS: "The output folder is on a read-only file system: choose another OUT.",
     errno.EACCES: "No permission: check the owner and mode of the output folder.",
 }

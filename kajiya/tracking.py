@@ -1,6 +1,6 @@
 """Live training metrics in MLflow, when a tracking server is set.
 
-The tracker must never cost a training run: when the server does not answer, that is said once and the
+The tracker must never cost a training run: when the server does not answer, that is said, and the
 rows are kept and sent when it is back. metrics.jsonl in the stage's output is the record.
 """
 
@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from kajiya.errors import without_passwords
 
 _PAUSE_SECONDS = 60.0
 _BATCH_ROWS = 1000  # MLflow's limit on metrics per request
@@ -84,9 +86,10 @@ class Tracker:
             call()
         except Exception as error:  # noqa: BLE001 - whatever the server does, training goes on
             self._retry_at = time.monotonic() + _PAUSE_SECONDS
+            reason = without_passwords((str(error).strip() or "no message").splitlines()[0])
             print(
-                f"warning: MLflow at {os.environ.get('MLFLOW_TRACKING_URI')} does not take metrics "
-                f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}). Training goes on; "
+                f"warning: MLflow at {without_passwords(os.environ['MLFLOW_TRACKING_URI'])} does not take metrics "
+                f"({type(error).__name__}: {reason}). Training goes on; "
                 f"{len(self._waiting)} values wait for the next try, at the latest at the end.",
                 file=sys.stderr,
                 flush=True,

@@ -129,6 +129,16 @@ def test_sample_into_a_folder_of_something_else_leaves_it_alone(project):
     assert [path.name for path in (project / "mine").iterdir()] == ["letter.txt"]
 
 
+def test_sample_of_a_folder_that_holds_one_says_that_it_stays(project):
+    (project / "world").mkdir()
+    (project / "world" / "answer_key.jsonl").write_text("mine")
+
+    result = kajiya("sample", "world")
+
+    assert "left as it is" in said(result)
+    assert (project / "world" / "answer_key.jsonl").read_text() == "mine"
+
+
 def test_sample_served_on_a_port_in_use_names_it(project):
     (project / "world").mkdir()
     (project / "world" / "answer_key.jsonl").touch()

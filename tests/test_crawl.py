@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from components.crawl import run
 from components.crawl.json_lines import read_json_lines
 from components.crawl.settings import CrawlSettings
+from components.crawl.wikipedia import dump_files
 from kajiya.errors import KajiyaError
 from kajiya.records import REJECTED
 from kajiya.settings import load_settings
@@ -136,6 +137,16 @@ def test_wikipedia_page_missing_from_the_dump_is_noticed(tmp_path):
     fewer["/jawiki/20260101/jawiki-20260101-sha1sums.txt"] = b""
     with serve_source(Source(fewer)) as source, pytest.raises(KajiyaError, match="the index says"):
         crawl(tmp_path, {**WIKIPEDIA, "base_url": source.url})
+
+
+@pytest.mark.parametrize(
+    "name", ["../../outside-pages-articles.xml.bz2", "/tmp/pages-articles.xml.bz2", ".ssh"]
+)
+def test_wikipedia_listing_with_a_path_for_a_name_is_refused(name):
+    files = {"jawiki-20260101-pages-articles.xml.bz2": {}, name: {}}
+    status = {"jobs": {"articlesdump": {"status": "done", "files": files}}}
+    with pytest.raises(KajiyaError, match="is no name of a file of a dump"):
+        dump_files(status, "http://mirror.example/dumpstatus.json")
 
 
 def test_wikipedia_unknown_date_says_where_to_look(tmp_path):

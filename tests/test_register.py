@@ -15,6 +15,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from requests import ReadTimeout
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
@@ -26,9 +28,11 @@ from kajiya.lineage import collect_lineages
 from kajiya.registry import (
     LINEAGE_TAG,
     connect,
+    how_to_open,
     list_versions,
     load_lineage,
     parse_version,
+    reachable,
     registry_exists,
     tracking_uri,
 )
@@ -343,6 +347,19 @@ def test_registry_that_nobody_wrote_yet_is_empty_and_stays_so(tmp_path, monkeypa
     with pytest.raises(KajiyaError, match="kajiya-smoke/1: no such version"):
         load_lineage("kajiya-smoke", 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_message_about_the_registry_shows_no_password(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://kajiya:secret@db.example:5432/mlflow")
+    with pytest.raises(KajiyaError) as caught, reachable():
+        raise MlflowException("API request to http://kajiya:secret@db.example/api failed")
+    assert "secret" not in str(caught.value) + how_to_open()
+    assert "postgresql://***@db.example:5432/mlflow" in str(caught.value)
+
+
+def test_failure_of_the_registry_without_a_word_is_named():
+    with pytest.raises(KajiyaError, match="ReadTimeout"), reachable():
+        raise ReadTimeout
 
 
 def test_version_is_read_from_a_name_and_a_number():

@@ -2,16 +2,20 @@
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from corpus_folders import document, write_source
 
 from kajiya.errors import KajiyaError
+from kajiya.records import REJECTED
 from kajiya.report import Flow, Report
 from kajiya.settings import Settings
+from kajiya.shards import write_dataset
 from kajiya.stage import beside, execute, read_report
 
 
@@ -69,6 +73,42 @@ def test_stage_failure_keeps_the_old_output(tmp_path, source):
     with pytest.raises(KajiyaError):
         execute(lose, CopySettings(), [source], out)
     assert (out / "text").read_text() == "鍛冶屋!"
+
+
+def test_stage_killed_while_the_old_output_goes_leaves_the_new_one_whole(tmp_path, source, monkeypatch):
+    out = tmp_path / "data" / "web"
+    execute(copy, CopySettings(), [source], out)
+    remove = shutil.rmtree
+
+    def killed(path, **options):
+        if path.exists() and (path / "text").exists() and (path / "text").read_text() == "鍛冶屋!":
+            (path / "text").unlink()
+            raise KeyboardInterrupt
+        remove(path, **options)
+
+    monkeypatch.setattr("kajiya.stage.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        execute(copy, CopySettings(suffix="?"), [source], out)
+    assert (out / "text").read_text() == "鍛冶屋?"
+
+
+@pytest.mark.parametrize(
+    ("out_count", "short_count", "said"), [(1, 2, "1 documents out"), (2, 0, "0 documents rejected")]
+)
+def test_stage_that_counts_other_documents_than_it_wrote_publishes_nothing(
+    tmp_path, source, out_count, short_count, said
+):
+    def miscount(config: CopySettings, source: Path, *, out: Path) -> Report:
+        write_source(out, {"a": "川", "b": "山"})
+        rejected = [document("c", "谷") | {"reason": "short", "detail": "1"}]
+        write_dataset(rejected, out / "rejected", REJECTED)
+        flow = Flow(came_in=out_count + short_count, out=out_count, rejected={"short": short_count})
+        return Report(flows={"web": flow})
+
+    out = tmp_path / "data" / "web"
+    with pytest.raises(KajiyaError, match=f"web: the report counts {said}"):
+        execute(miscount, CopySettings(), [source], out)
+    assert not out.exists()
 
 
 def test_stage_work_survives_a_crash(tmp_path, source):

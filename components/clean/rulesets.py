@@ -1,7 +1,7 @@
 """Complete lists of rules by name, one per kind of source.
 
 The thresholds were set by reading what each list drops from real texts of its kind; the shares that
-must pass stand in tests/real/test_corpus.py. No list fits all: the one for web pages keeps 27 of 81
+must pass stand in tests/real/test_corpus_real.py. No list fits all: the one for web pages keeps 27 of 81
 technical pages, of which technical-ja keeps 78.
 """
 

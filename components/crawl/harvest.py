@@ -6,38 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from components.crawl.http import Client
 from kajiya.errors import KajiyaError
 from kajiya.records import DOCUMENT, REJECTED
 from kajiya.report import Flow, Report
-from kajiya.shards import SHARD_BYTES, shard_path, write_shard
-
-
-class _Writer:
-    """Shards written as records come, in their order."""
-
-    def __init__(self, dataset: Path, schema: pa.Schema) -> None:
-        self.dataset, self.schema = dataset, schema
-        self.rows: list[dict[str, Any]] = []
-        self.waiting_bytes = 0
-        self.shards = 0
-
-    def add(self, row: dict[str, Any]) -> None:
-        self.rows.append(row)
-        self.waiting_bytes += len(row["text"]) * 3
-        if self.waiting_bytes >= SHARD_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        write_shard(pa.Table.from_pylist(self.rows, self.schema), shard_path(self.dataset, self.shards))
-        self.shards, self.rows, self.waiting_bytes = self.shards + 1, [], 0
-
-    def close(self) -> None:
-        """Write what is left; a dataset without records still has one, empty shard."""
-        if self.rows or not self.shards:
-            self.flush()
+from kajiya.shards import ShardWriter
 
 
 @dataclass
@@ -52,8 +25,8 @@ class Harvest:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.documents = _Writer(self.out, DOCUMENT)
-        self.rejects = _Writer(self.out / "rejected", REJECTED)
+        self.documents = ShardWriter(self.out, DOCUMENT)
+        self.rejects = ShardWriter(self.out / "rejected", REJECTED)
 
     def read(self, name: str, sha256: str, size: int) -> None:
         """Note a raw file: the lineage of a model ends at these hashes."""

@@ -24,6 +24,8 @@ JOBS = ("articlesmultistreamdump", "articlesdump")
 # Compressed bytes that one worker parses at a time: about 20 MB of XML.
 PART_BYTES = 4_000_000
 _DUMP_NAME = re.compile(r"pages-articles(-multistream)?\d*\.xml(-p\d+p\d+)?\.bz2$")
+# A listing comes from outside: a name with a folder in it could write anywhere on this disk.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _REDIRECT = re.compile(r"\s*#(?:redirect|転送|リダイレクト)[\s:]*\[\[([^\]\n]*)", re.IGNORECASE)
 
 Row = tuple[dict[str, Any], str | None, str]
@@ -138,6 +140,10 @@ def dump_files(status: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
         job = jobs.get(name, {})
         files = job.get("files", {})
         if job.get("status") == "done" and any(_DUMP_NAME.search(file) for file in files):
+            if strange := [file for file in files if not _PLAIN_NAME.fullmatch(file)]:
+                raise KajiyaError(
+                    f"{where}: {strange[0]!r} is no name of a file of a dump. Do not use this mirror (base_url)."
+                )
             return dict(sorted(files.items(), key=_page_order))
     states = ", ".join(f"{name}: {jobs.get(name, {}).get('status', 'absent')}" for name in JOBS)
     raise KajiyaError(

@@ -23,7 +23,7 @@ from components.register.versions import Candidate, register_version
 from kajiya.errors import KajiyaError
 from kajiya.lineage import REPORT, Lineage, collect_lineages
 from kajiya.lineage_page import lineage_html
-from kajiya.registry import PREFIX, connect, tracking_uri
+from kajiya.registry import PREFIX, connect, shown_uri
 from kajiya.report import Report
 from kajiya.shards import write_file
 
@@ -48,7 +48,7 @@ def run(config: RegisterSettings, models: Path, *, out: Path) -> Report:
             parent = candidate.lineage.parent
             before = versions[parent.variant] if parent else None
             versions[variant] = register_version(client, candidate, before)
-            print(f"{PREFIX}{models.name}/{versions[variant]}  {variant}  at {tracking_uri()}")
+            print(f"{PREFIX}{models.name}/{versions[variant]}  {variant}  at {shown_uri()}")
         for variant in candidates:
             for name in ("lineage.json", "model_card.md"):
                 write_file(out / variant / name, (Path(folder) / variant / name).read_bytes())

@@ -12,7 +12,7 @@ from components.register.scores import Point
 from kajiya.engine import progress
 from kajiya.errors import KajiyaError
 from kajiya.lineage import Lineage
-from kajiya.registry import LINEAGE_TAG, PREFIX, reachable, tracking_uri
+from kajiya.registry import LINEAGE_TAG, PREFIX, reachable, shown_uri, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -97,7 +97,7 @@ def _experiment(client: "MlflowClient", name: str) -> str:
     if experiment := client.get_experiment_by_name(name):
         if experiment.lifecycle_stage != "active":
             raise KajiyaError(
-                f"MLflow at {tracking_uri()}: experiment {name} is deleted. Restore it "
+                f"MLflow at {shown_uri()}: experiment {name} is deleted. Restore it "
                 f"(`mlflow experiments restore -x {experiment.experiment_id}`) and run again."
             )
         return experiment.experiment_id

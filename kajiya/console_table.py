@@ -1,0 +1,22 @@
+"""Tables for a person at a terminal, and for logs and pipes."""
+
+from rich.console import Console
+from rich.table import Table
+
+
+def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table without lines. right: columns of numbers. Only the last column may wrap."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column != columns[-1],
+            overflow="fold",
+        )
+    return table
+
+
+def print_table(console: Console, table: Table) -> None:
+    # A log or a pipe has no width: rows stay whole there.
+    console.print(table, width=None if console.is_terminal else 200, crop=False)
