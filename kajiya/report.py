@@ -30,6 +30,15 @@ class Flow(BaseModel):
             )
 
 
+def add_flows(total: dict[str, Flow], part: dict[str, Flow]) -> None:
+    """Add the counts of one shard to those of the stage."""
+    for source, flow in part.items():
+        whole = total.setdefault(source, Flow())
+        whole.came_in += flow.came_in
+        whole.out += flow.out
+        whole.rejected.update(flow.rejected)
+
+
 class Report(BaseModel):
     """Everything here must be the same for the same inputs and settings: no seconds, no dates."""
 

@@ -57,6 +57,8 @@ def _explain(error: ValidationError, path: Path, section: list[str]) -> str:
         where = f"{path}:{line}" if line else str(path)
         if item["type"] == "extra_forbidden":
             message = f"unknown setting{_similar_setting(error, str(keys[-1]))}"
+        elif item["type"] == "missing":
+            message = "must be given"
         else:
             message = f"{item['msg']} (found {item['input']!r})"
         lines.append(f"{where}: {'.'.join(map(str, keys))}: {message}")

@@ -238,7 +238,7 @@ def test_clean_of_an_empty_source_says_which(tmp_path: Path):
     [
         ("{rules: web-jp}", "clean.web.rules: no rule set of this name, known are: web-ja"),
         ("{rules: {documents: [{rule: length, min_char: 3}]}}", "min_char: unknown setting"),
-        ("{}", "clean.web.rules: Field required"),
+        ("{}", "clean.web.rules: must be given"),
     ],
 )
 def test_clean_with_a_wrong_setting_names_file_line_and_key(tmp_path: Path, section, message):

@@ -308,6 +308,16 @@ def test_diet_wrong_answer_under_http_200_is_an_error(tmp_path, monkeypatch, ans
     assert not (tmp_path / "crawl" / "s").exists()
 
 
+def test_diet_refusal_is_followed_by_the_pause_too(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setenv("KAJIYA_HTTP_WAIT_SECONDS", "0")
+    monkeypatch.setattr("components.crawl.http.time.sleep", waits.append)
+    values = {**DIET, "until_date": "2025-01-31", "pause_seconds": 3}
+    with serve_source(Source(diet_page(1, None, MEETINGS[:1]), faults=["503", "close"])) as source:
+        crawl(tmp_path, {**values, "base_url": source.url})
+    assert waits == [3, 3, 3]
+
+
 def test_diet_ignored_house_filter_is_noticed(tmp_path):
     values = {**DIET, "until_date": "2025-01-31", "houses": ["参議院"]}
     with (

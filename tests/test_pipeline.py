@@ -187,7 +187,7 @@ def test_run_again_does_nothing_in_seconds(finished):
     assert time.monotonic() - began < 30
 
 
-def test_run_leaves_no_time_of_its_own_in_what_is_tracked(finished):
+def test_run_leaves_no_path_of_its_folder_in_what_is_tracked(finished):
     root, _ = finished
     tracked = [root / out["path"] for stage in locked(root).values() for out in stage["outs"]]
 

@@ -55,6 +55,12 @@ def test_settings_wrong_type_names_line_and_value(params):
         load_settings(LengthSettings, path, ["clean", "wikipedia"])
 
 
+def test_settings_absent_value_without_a_default_is_named(params):
+    path = params("crawl:\n  web:\n    connector: remote\n")
+    with pytest.raises(KajiyaError, match=r"params\.yaml:2: crawl\.web\.base_url: must be given$"):
+        load_settings(SourceSettings, path, ["crawl", "web"])
+
+
 def test_settings_missing_section_lists_neighbours(params):
     path = params("clean:\n  wikipedia: {}\n")
     with pytest.raises(KajiyaError, match=r"no section `clean\.wikipedai`.*wikipedia"):

@@ -22,7 +22,7 @@ from components.clean.rulesets import NamedRuleSet
 from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
 from kajiya.records import DOCUMENT, REJECTED
-from kajiya.report import Flow, Report
+from kajiya.report import Flow, Report, add_flows
 from kajiya.settings import Settings
 from kajiya.shards import list_shards, read_shard, shard_path, write_shard
 
@@ -61,11 +61,7 @@ def run(config: CleanSettings, crawled: Path, *, out: Path) -> Report:
     figures: Counter[str] = Counter()
     for counts in map_shards(_clean_shard, tasks, "clean"):
         figures.update(counts.figures)
-        for source, flow in counts.flows.items():
-            total = flows.setdefault(source, Flow())
-            total.came_in += flow.came_in
-            total.out += flow.out
-            total.rejected.update(flow.rejected)
+        add_flows(flows, counts.flows)
     if not flows:
         raise KajiyaError(f"{crawled}: holds no documents. Check what crawl was told to fetch.")
     return Report(flows=flows, figures=_nested(figures))

@@ -44,6 +44,7 @@ def crawl_diet(config: DietSettings, place: Place, harvest: Harvest) -> None:
     seen: set[str] = set()
     with place.connect(config.base_url, contact_required=True) as client:
         _check_window(config, client)
+        client.least_wait_seconds = config.pause_seconds
         queries = [
             (start, end, house)
             for start, end in month_windows(config.from_date, config.until_date)

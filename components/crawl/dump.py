@@ -71,7 +71,7 @@ def read_pages(path: Path) -> Iterator[Page]:
     """Every page of a bz2 dump, plain or multistream, one after the other."""
     with bz2.open(path) as stream:
         for element in _elements(stream, path, ("page",)):
-            yield _page(element)
+            yield _page(element, path)
 
 
 def read_part(part: Part) -> Iterator[Page]:
@@ -90,7 +90,7 @@ def read_part(part: Part) -> Iterator[Page]:
     pages = 0
     for element in _elements(io.BytesIO(b"<pages>" + xml + b"</pages>"), part.path, ("page",)):
         pages += 1
-        yield _page(element)
+        yield _page(element, part.path)
     if pages != part.pages:
         raise _damaged(
             part.path, f"bytes {part.start} to {part.end} hold {pages} pages, the index says {part.pages}"
@@ -146,12 +146,15 @@ def _elements(stream: BinaryIO, path: Path, tags: tuple[str, ...]) -> Iterator[e
         raise _damaged(path, str(error)) from error
 
 
-def _page(element: etree._Element) -> Page:
+def _page(element: etree._Element, path: Path) -> Page:
     redirect = element.find("{*}redirect")
     revision = element.find("{*}revision")
+    page_id, title = element.findtext("{*}id"), element.findtext("{*}title")
+    if not page_id or not title or revision is None:
+        raise _damaged(path, f"page {page_id or title}: no id, title or revision")
     return Page(
-        id=element.findtext("{*}id"),
-        title=element.findtext("{*}title"),
+        id=page_id,
+        title=title,
         namespace=element.findtext("{*}ns") or "0",
         redirect=None if redirect is None else redirect.get("title"),
         timestamp=revision.findtext("{*}timestamp"),

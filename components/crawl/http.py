@@ -38,8 +38,9 @@ class TryAgain(Exception):  # noqa: N818 - no error yet: it becomes one when pat
 class Patience:
     """Waits between tries of one request, and when to give up."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, least_wait_seconds: float = 0) -> None:
         self.url = url
+        self.least_wait = least_wait_seconds
         self.attempts = int(_number_from_environment("KAJIYA_HTTP_ATTEMPTS", 8))
         self.first_wait = _number_from_environment("KAJIYA_HTTP_WAIT_SECONDS", 1)
         self.failures = 0
@@ -59,7 +60,7 @@ class Patience:
         asked = trouble.wait_seconds
         if asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS:
             raise KajiyaError(f"{self.url}: {trouble}; it asks to wait {asked:.0f} s. Run again after that.")
-        time.sleep(self._backoff() if asked is None else asked)
+        time.sleep(max(self.least_wait, self._backoff() if asked is None else asked))
 
     def _backoff(self) -> float:
         # Jitter from the address keeps many clients apart, and one client the same from run to run.
@@ -72,7 +73,10 @@ class Client:
     """HTTP to one source; use it as a context manager.
 
     contact_required: the source's rules ask for a contact in User-Agent (not asked on loopback).
+    least_wait_seconds: set it where the source asks for a pause after every answer, refusals too.
     """
+
+    least_wait_seconds: float = 0
 
     def __init__(self, base_url: str, contact_required: bool = False) -> None:
         self.base_url = base_url.rstrip("/")
@@ -101,7 +105,7 @@ class Client:
     ) -> Answer:
         """One small answer, as `judge` reads it; `judge` raises TryAgain for one that may get better."""
         url = self.url(path)
-        patience = Patience(url)
+        patience = Patience(url, self.least_wait_seconds)
         while True:
             try:
                 response = self.session.get(url, params=params)

@@ -25,7 +25,7 @@ from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_sets import load_all
 from kajiya.records import REJECTED
-from kajiya.report import Flow, Report
+from kajiya.report import Flow, Report, add_flows
 from kajiya.settings import Settings
 from kajiya.shards import list_shards, read_shard, shard_path, write_shard
 
@@ -82,11 +82,7 @@ def run(config: DecontaminateSettings, deduped: Path, evaluation_sets: Path, *, 
     for counts in map_shards(_decontaminate_shard, tasks, "decontaminate"):
         dropped.update(counts.dropped)
         item_share = np.maximum(item_share, counts.item_share)
-        for source, flow in counts.flows.items():
-            total = flows.setdefault(source, Flow())
-            total.came_in += flow.came_in
-            total.out += flow.out
-            total.rejected.update(flow.rejected)
+        add_flows(flows, counts.flows)
     if not any(flow.out for flow in flows.values()):
         raise KajiyaError(
             f"{deduped}: no document is left without an overlap with {evaluation_sets}."
