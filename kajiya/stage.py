@@ -112,15 +112,6 @@ def beside(out: Path, kind: str) -> Path:
     return out.parent / f"{out.name}.{kind}.json"
 
 
-def read_report(out: Path) -> Report:
-    """The report of the stage that wrote `out`."""
-    path = beside(out, "report")
-    try:
-        return Report.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise KajiyaError(f"{path}: no report. Run the stage that writes {out} first.") from None
-
-
 def _check_rows(report: Report, out: Path) -> None:
     """Raise KajiyaError unless the shards hold what the report counts: it could be wrong and still add up."""
     if not any(out.glob("part-*.parquet")):

@@ -96,13 +96,9 @@ class Batch:
         return _share(self._sentences[:, 0], self.chars)
 
     @cached_property
-    def mean_sentence_chars(self) -> np.ndarray:
-        return _share(self._sentences[:, 1], np.maximum(self._sentences[:, 0], 1))
-
-    @cached_property
     def ends_open(self) -> np.ndarray:
         """1 where the last line breaks off in mid-sentence, else 0."""
-        return self._sentences[:, 2]
+        return self._sentences[:, 1]
 
     def duplicate_ngram_share(self, n: int) -> np.ndarray:
         """Share of the character n-grams that stood in the text before."""
@@ -111,10 +107,6 @@ class Batch:
     def top_ngram_share(self, n: int) -> np.ndarray:
         """Share of the text that its most frequent character n-gram covers."""
         return self._repetition(n)[:, 1]
-
-    def pattern_count(self, pattern: str) -> np.ndarray:
-        """Matches of a regular expression."""
-        return self.series.str.count_matches(pattern).to_numpy().astype(np.int64)
 
     def original_pattern_count(self, pattern: str) -> np.ndarray:
         """Matches of a regular expression in the texts as they came."""
@@ -190,27 +182,24 @@ def _is_closing(point):
 
 @njit(cache=True, nogil=True)
 def _measure_sentences(points, offsets):
-    """Per document: sentence ends, characters in sentences that ended, 1 if the last one did not end."""
-    result = np.zeros((len(offsets) - 1, 3), np.int64)
+    """Per document: sentence ends, and 1 if the last sentence did not end."""
+    result = np.zeros((len(offsets) - 1, 2), np.int64)
     for document in range(len(offsets) - 1):
-        length = 0
         closed = True
         previous_stop = False
         for i in range(offsets[document], offsets[document + 1]):
             point = points[i]
             if point == 0x0A:
-                length, previous_stop = 0, False
+                previous_stop = False
             elif _is_stop(point):
                 if not previous_stop:
                     result[document, 0] += 1
-                    result[document, 1] += length + 1
-                length, closed, previous_stop = 0, True, True
+                closed, previous_stop = True, True
             elif not _is_space(point):
-                length += 1
                 previous_stop = False
                 if not (closed and _is_closing(point)):
                     closed = False
-        result[document, 2] = 0 if closed else 1
+        result[document, 1] = 0 if closed else 1
     return result
 
 
