@@ -87,7 +87,7 @@ def _execute(
     write_file(beside(out, "report"), _json(report.model_dump(mode="json")))
     write_file(beside(out, "run"), _json(_run_record(started)))
     if "work" in extra:
-        shutil.rmtree(extra["work"])
+        _empty(extra["work"])
     return report
 
 
@@ -146,9 +146,15 @@ def _work_folder(out: Path, config: Any, inputs: list[Path]) -> Path:
     identity = _identity(config, inputs)
     record = work / "identity"
     if not record.exists() or record.read_text() != identity:
-        shutil.rmtree(work, ignore_errors=True)
+        _empty(work)
         write_file(record, identity)
     return work
+
+
+def _empty(work: Path) -> None:
+    """Remove the folder, its identity first: what a kill leaves half removed is not continued from."""
+    (work / "identity").unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _identity(config: Any, inputs: list[Path]) -> str:

@@ -133,6 +133,26 @@ def test_stage_work_is_emptied_when_identity_changes(tmp_path, source, change):
         execute(crash_once, config, [source], out)
 
 
+def test_stage_killed_while_work_is_removed_does_not_continue_from_the_rest(tmp_path, source, monkeypatch):
+    out = tmp_path / "data" / "web"
+    with pytest.raises(RuntimeError):
+        execute(crash_once, CopySettings(), [source], out)
+    remove = shutil.rmtree
+
+    def stop_at_work(path, **options):
+        if Path(path).parent.name == ".work":
+            raise KeyboardInterrupt
+        remove(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", stop_at_work)
+        with pytest.raises(KeyboardInterrupt):
+            execute(crash_once, CopySettings(), [source], out)
+    assert (out.parent / ".work" / "web" / "begun").exists()
+    with pytest.raises(RuntimeError):  # begun anew
+        execute(crash_once, CopySettings(), [source], out)
+
+
 def test_stage_missing_input_is_named(tmp_path):
     with pytest.raises(KajiyaError, match="nowhere: no such input"):
         execute(copy, CopySettings(), [tmp_path / "nowhere"], tmp_path / "out")
