@@ -67,6 +67,7 @@ class Tracker:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow import MlflowClient  # noqa: PLC0415
+        from mlflow.entities import Param  # noqa: PLC0415
 
         client = MlflowClient()
         if self._memory.is_file():
@@ -76,9 +77,10 @@ class Tracker:
             found = client.get_experiment_by_name(self._experiment)
             experiment_id = found.experiment_id if found else client.create_experiment(self._experiment)
             self._run_id = client.create_run(experiment_id, run_name=self._name).info.run_id
-            for key, value in self._parameters.items():
-                client.log_param(self._run_id, key, value)
-            self._memory.write_text(self._run_id)
+            self._memory.write_text(self._run_id)  # at once: where the next call fails, this run goes on
+        client.log_batch(
+            self._run_id, params=[Param(key, str(self._parameters[key])) for key in self._parameters]
+        )
         self._client = client
 
     def _attempt(self, call: Any) -> bool:

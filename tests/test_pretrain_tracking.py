@@ -41,6 +41,15 @@ def test_tracker_resumed_goes_on_in_the_same_run(server, tmp_path):
     assert [(point.step, point.value) for point in history] == [(1, 4.0), (2, 3.0)]
 
 
+def test_tracker_that_fails_after_the_run_is_made_goes_on_in_it(server, tmp_path, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "log_batch", lambda *_, **__: 1 / 0)
+        tracker(tmp_path).log(1, {"loss": 4.0})
+    tracker(tmp_path).log(2, {"loss": 3.0})
+    (run,) = server.search_runs([server.get_experiment_by_name(tmp_path.name).experiment_id])
+    assert run.data.params == {"steps": "12"}
+
+
 def test_tracker_keeps_rows_while_the_server_is_down_and_sends_them_later(
     server, address, monkeypatch, tmp_path, capfd
 ):
