@@ -29,13 +29,15 @@ def run(config: SftSettings, base: Path, instructions: Path, *, out: Path) -> Re
     template, tokenizer.chat_template = choose_template(tokenizer)
     examples: list[Example] = []
     rejected: list[Rejected] = []
+    came_in = 0
     for conversation in progress(read_conversations(instructions), "sft: read"):
+        came_in += 1
         outcome = refuse(conversation, config) or encode(conversation, tokenizer, config.max_tokens)
         (rejected if isinstance(outcome, Rejected) else examples).append(outcome)
     training, validation = split(examples, config.validation_share, config.seed)
     if not training:
         raise KajiyaError(
-            f"{instructions}: of {len(rejected) + len(examples)} conversations none is left to train on "
+            f"{instructions}: of {came_in} conversations none is left to train on "
             f"({dict(_reasons(rejected))}). Bring others, or look at the settings of sft."
         )
     result = tune(config, base, tokenizer, (training, validation), out)
@@ -43,8 +45,7 @@ def run(config: SftSettings, base: Path, instructions: Path, *, out: Path) -> Re
     write_file(out / "chat_template.jinja", tokenizer.chat_template)
     write_file(out / "metrics.jsonl", _lines(result.metrics))
     write_file(out / "rejected.jsonl", _lines([one._asdict() for one in rejected]))
-    came_in = len(examples) + len(rejected)
-    flow = Flow(came_in=came_in, out=len(examples), rejected=_reasons(rejected))
+    flow = Flow(came_in=came_in, out=len(training) + len(validation), rejected=_reasons(rejected))
     figures = {
         "chat_template": template,
         "conversations": {"train": len(training), "validation": len(validation)},

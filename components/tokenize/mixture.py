@@ -13,7 +13,7 @@ from kajiya.errors import KajiyaError
 from kajiya.lm.packing import mix
 from kajiya.report import Flow
 
-# One hash per document, four independent choices: each mixes it with a number of its own.
+# One hash per document, three independent choices: each mixes it with a number of its own.
 _VALIDATION, _DRAW, _ORDER = (np.uint64(number) for number in (1, 2, 3))
 
 
@@ -32,8 +32,11 @@ class Mixture:
         """Every document of the corpus: used, or left out by the mixture."""
         came_in = Counter(index.sources.to_pylist())
         left_out = Counter(index.sources.take(pa.array(self.left_out)).to_pylist())
+        # Counted from what is written, so that a document lost or in both splits does not add up.
+        rows = np.concatenate([np.unique(self.train), np.unique(self.validation)])
+        used = Counter(index.sources.take(pa.array(rows)).to_pylist())
         return {
-            source: Flow(came_in=count, out=count - left_out[source], rejected=_reasons(left_out[source]))
+            source: Flow(came_in=count, out=used[source], rejected=_reasons(left_out[source]))
             for source, count in sorted(came_in.items())
         }
 
