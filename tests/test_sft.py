@@ -157,7 +157,8 @@ def test_folder_without_conversations_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "generator", ["gpt-4", "GPT-4-turbo-2024", "gpt-3.5-turbo", "text-davinci-003", "claude-3"]
+    "generator",
+    ["gpt-4", "GPT-4-turbo-2024", "gpt-3.5-turbo", "text-davinci-003", "claude-3", "openai/gpt-4o"],
 )
 def test_generator_whose_terms_forbid_training_is_refused_by_name(generator):
     reason, _ = judge(generator, "CC0-1.0", SftSettings())

@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, PreTrainedModel
 
 from kajiya.errors import KajiyaError
-from kajiya.lm.model import copy_tokenizer, load_model, read_config
+from kajiya.lm.model import load_model, make_readable, read_config
+from kajiya.lm.tokenizer import copy_tokenizer
 
 if TYPE_CHECKING:
     from components.quantize import Method, QuantizeSettings
@@ -53,8 +54,7 @@ def compress(
     model.save_pretrained(out, save_compressed=True)
     # llm-compressor's own record needs unsafe YAML tags to be read; config.json says the same.
     (out / "recipe.yaml").unlink()
-    for path in out.glob("*.safetensors"):
-        path.chmod(0o644)  # safetensors makes them private to their writer
+    make_readable(out)
     copy_tokenizer(source, out)
     return errors
 

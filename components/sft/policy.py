@@ -24,7 +24,9 @@ def refuse(conversation: Conversation, config: SftSettings) -> Rejected | None:
 
 def judge(generator: str, license_name: str, config: SftSettings) -> tuple[str, str] | None:
     """(reason, detail) of a refusal; None: allowed."""
-    if pattern := _match(generator, config.forbidden_generators):
+    # "openai/gpt-4" is gpt-4 too, whoever's account stands before it.
+    bare = generator.rpartition("/")[2]
+    if pattern := _match(generator, config.forbidden_generators) or _match(bare, config.forbidden_generators):
         return f"forbidden_generator:{generator}", f"matches {pattern} of forbidden_generators"
     if config.allowed_generators is not None and not _match(generator, config.allowed_generators):
         return f"forbidden_generator:{generator}", "not among allowed_generators"

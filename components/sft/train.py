@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from trl import SFTConfig, SFTTrainer
 
 from components.sft.examples import Example
 from components.sft.settings import LoraSettings, SftSettings
 from kajiya.errors import KajiyaError
+from kajiya.lm.model import load_model, make_readable, read_config
 
 # Of all that the trainer logs, what is the same on every run.
 _METRICS = ("step", "epoch", "loss", "grad_norm", "learning_rate", "mean_token_accuracy", "eval_loss")
@@ -37,9 +38,7 @@ def tune(
     """Train on examples[0], measure on examples[1], save the model into `out`."""
     torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
     set_seed(config.seed)  # before LoRA's matrices are drawn; the trainer seeds only later
-    model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=torch.float32, local_files_only=True, trust_remote_code=False
-    )
+    model = load_model(base, torch.float32)
     _require_context(model.config.max_position_embeddings, config.max_tokens, base)
     model.config.use_cache = False
     training, validation = (_dataset(part) for part in examples)
@@ -122,8 +121,9 @@ def _lora(settings: LoraSettings) -> LoraConfig:
 
 def _save(model: PreTrainedModel, base: Path, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     """Save in the number format of the base, ready to generate."""
-    model.to(AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).dtype)
+    model.to(read_config(base).dtype)
     model.config.use_cache = True
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(out)
+    make_readable(out)

@@ -3,7 +3,6 @@
 Only safetensors are read and written: a pickled checkpoint can run code.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,15 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Lla
 
 from kajiya.errors import KajiyaError
 from kajiya.lm.shape import LlamaShape, derived_ffn_size
-
-# What a tokenizer leaves in its folder and a model folder needs beside the weights.
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "tokenizer.model",
-    "chat_template.jinja",
-)
+from kajiya.lm.tokenizer import copy_tokenizer
 
 
 def llama_config(shape: LlamaShape, vocabulary_size: int, special_ids: dict[str, int | None]) -> LlamaConfig:
@@ -90,12 +81,11 @@ def save_model(model: Any, state: dict[str, torch.Tensor], tokenizer: Path, out:
     )
     config.use_cache = True
     model.save_pretrained(out, state_dict=state, max_shard_size="5GB")
-    for path in out.glob("*.safetensors"):
-        path.chmod(0o644)  # safetensors makes them private to their writer
+    make_readable(out)
     copy_tokenizer(tokenizer, out)
 
 
-def copy_tokenizer(tokenizer: Path, out: Path) -> None:
-    for name in TOKENIZER_FILES:
-        if (tokenizer / name).is_file():
-            shutil.copyfile(tokenizer / name, out / name)
+def make_readable(folder: Path) -> None:
+    """Let everybody read the weights: safetensors makes its files private to their writer."""
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)
