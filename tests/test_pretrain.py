@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from components.pretrain import run
+from components.pretrain import _check_vocabulary, run
 from components.pretrain.batches import Batches, ValidationSet
 from components.pretrain.launch import Rank, _end, _watch
 from components.pretrain.schedule import learning_rate, planned_steps
@@ -122,6 +123,16 @@ def test_wsd_stays_at_the_peak_then_falls_linearly():
     assert rates[99] == 0.0
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [{"warmup_steps": 13}, {"kind": "wsd", "warmup_steps": 8, "decay_fraction": 0.5}],
+    ids=["ends in the warmup", "decays in the warmup"],
+)
+def test_schedule_that_does_not_fit_into_the_steps_refused(schedule):
+    with pytest.raises(KajiyaError, match=r"do not fit into 12 steps.*Lower schedule\.warmup_steps"):
+        planned_steps(small(schedule=schedule), sequences=100)
+
+
 def test_batches_of_two_ranks_together_are_the_batch_of_one(tmp_path):
     batches = Batches(TokenDataset(write_tokens(tmp_path / "t"), "train", 16), seed=3, batch=16, micro=4)
     for step in (0, 15, 16):  # 249 sequences: step 15 crosses into the second epoch
@@ -180,6 +191,13 @@ def test_base_of_another_vocabulary_size_refused(tmp_path):
         run(small(), **paths)
 
 
+def test_base_with_padded_embeddings_and_the_same_pieces_accepted(tmp_path):
+    paths = prepare(tmp_path)
+    (paths["base"] / "config.json").write_text(f'{{"vocab_size": {PIECES + 64}}}')
+    shutil.copy(paths["tokenizer"] / "tokenizer.json", paths["base"])
+    _check_vocabulary(PIECES, paths["tokenizer"], paths["base"])
+
+
 def test_base_with_pieces_numbered_otherwise_refused(tmp_path):
     paths = prepare(tmp_path)
     (paths["base"] / "config.json").write_text(f'{{"vocab_size": {PIECES}}}')
@@ -200,8 +218,17 @@ def test_checkpoints_keep_the_last_two_and_give_back_the_newest(tmp_path):
     for step in (4, 8, 12):
         save(tmp_path, step)
     assert checkpoint.list_steps(tmp_path) == [8, 12]
-    assert checkpoint.newest_good(tmp_path)[0] == 12
+    assert checkpoint.newest_good(tmp_path) == 12
     assert checkpoint.read_part(tmp_path, 12, "rank-0.safetensors")["w"][0] == 12.0
+
+
+def test_checkpoints_damaged_do_not_push_out_the_good_ones_before_them(tmp_path):
+    for step in (8, 12):
+        save(tmp_path, step)
+        (checkpoint.step_folder(tmp_path, step) / "rank-0.safetensors").unlink()
+    save(tmp_path, 4)  # from the start again
+    assert checkpoint.newest_good(tmp_path) == 4
+    assert checkpoint.list_steps(tmp_path) == [4]
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove", "manifest"])
@@ -219,14 +246,14 @@ def test_checkpoint_damaged_is_said_and_the_one_before_is_used(tmp_path, capfd, 
         part.unlink()
     else:
         (part.parent / "manifest.json").write_text("{")
-    assert checkpoint.newest_good(tmp_path)[0] == 4
+    assert checkpoint.newest_good(tmp_path) == 4
     assert "step-00000008 is damaged" in capfd.readouterr().err
 
 
 def test_checkpoint_half_written_when_killed_is_no_checkpoint(tmp_path):
     save(tmp_path, 4)
     checkpoint.write_part(tmp_path, 8, "rank-0.safetensors", {"w": torch.zeros(5)})
-    assert checkpoint.newest_good(tmp_path)[0] == 4
+    assert checkpoint.newest_good(tmp_path) == 4
 
 
 def test_checkpoint_on_a_full_disk_says_so_and_leaves_the_last_good_one(tmp_path):
@@ -240,7 +267,7 @@ def test_checkpoint_on_a_full_disk_says_so_and_leaves_the_last_good_one(tmp_path
             save(tmp_path, 8)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert checkpoint.newest_good(tmp_path)[0] == 4
+    assert checkpoint.newest_good(tmp_path) == 4
 
 
 def start(number: int, script: str, log: Path) -> Rank:

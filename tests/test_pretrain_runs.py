@@ -70,8 +70,9 @@ def test_killed_run_with_damaged_newest_checkpoint_ends_in_the_same_bytes(world,
     assert contents(out) == contents(trained)
 
 
-def test_killed_run_of_two_ranks_ends_in_the_same_bytes(world, tmp_path):
-    config = small(ranks=2, zero_stage=2)
+@pytest.mark.parametrize("zero_stage", [2, 3])
+def test_killed_run_of_two_ranks_ends_in_the_same_bytes(world, tmp_path, zero_stage):
+    config = small(ranks=2, zero_stage=zero_stage)
     whole = train(world, config, tmp_path / "whole" / "base")
     (tmp_path / "killed").mkdir()
     kill_after(world, config, tmp_path / "killed" / "base", step=4)
@@ -97,6 +98,23 @@ def test_base_model_is_continued_from_its_weights(world, trained, tmp_path):
     out = train(world | {"base": trained}, config, tmp_path / "base")
     first = json.loads((out / "metrics.jsonl").read_text())
     assert first["loss"] < 3.0
+
+
+def test_training_on_cpus_needs_no_compiler(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    train(world, small(steps=2), tmp_path / "base")
+    assert (tmp_path / "base" / "model.safetensors").is_file()
+
+
+def test_operator_without_a_compiler_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    from deepspeed.ops.op_builder import CPUAdamBuilder
+
+    from components.pretrain.deepspeed_engine import explain_missing_compiler
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(KajiyaError, match=r"apt-get install g\+\+ ninja-build"), explain_missing_compiler():
+        CPUAdamBuilder().load(verbose=False)
 
 
 def test_diverging_training_stops_naming_the_step(world, tmp_path):

@@ -47,9 +47,10 @@ def run(
 
 def _check_vocabulary(vocabulary_size: int, tokenizer: Path, base: Path) -> None:
     pieces = read_pieces(tokenizer)
-    if len(pieces) != vocabulary_size:
+    size = max(pieces.values()) + 1
+    if size != vocabulary_size:
         raise KajiyaError(
-            f"{tokenizer}/tokenizer.json has {len(pieces)} pieces, but the tokens were made with "
+            f"{tokenizer}/tokenizer.json has {size} pieces, but the tokens were made with "
             f"{vocabulary_size}. Run the stage `tokenize` again with this tokenizer."
         )
     if not (base / "config.json").is_file():
@@ -63,12 +64,15 @@ def _check_vocabulary(vocabulary_size: int, tokenizer: Path, base: Path) -> None
 def _check_base(vocabulary_size: int, pieces: dict[str, int], base: Path) -> None:
     config = json.loads((base / "config.json").read_bytes())
     found = config.get("vocab_size")
-    if found != vocabulary_size:
+    own_tokenizer = (base / "tokenizer.json").is_file()
+    # Many published models pad their embeddings to a multiple of 64 or 128 rows.
+    padded = own_tokenizer and isinstance(found, int) and found > vocabulary_size
+    if found != vocabulary_size and not padded:
         raise KajiyaError(
             f"{base}/config.json: vocab_size is {found}, but the tokenizer has {vocabulary_size} pieces. A base "
-            "model can only be continued with its own vocabulary: use the base's tokenizer in the recipe."
+            "model can only be continued with its own vocabulary: set `tokenizer.kind: take` in the recipe."
         )
-    if (base / "tokenizer.json").is_file() and (theirs := read_pieces(base)) != pieces:
+    if own_tokenizer and (theirs := read_pieces(base)) != pieces:
         piece = next(iter(sorted(set(theirs.items()) ^ set(pieces.items()))))[0]
         raise KajiyaError(
             f"{base}/tokenizer.json numbers its pieces otherwise than the recipe's tokenizer (for example "

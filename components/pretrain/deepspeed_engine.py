@@ -4,7 +4,8 @@ DeepSpeed's own checkpoints are pickles, so the state is taken from where its Ze
 the fp32 master partition of this rank, its Adam moments, and the parameters (ZeRO 3: this rank's part).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import deepspeed
@@ -20,21 +21,28 @@ def make_engine(model: Any, config: PretrainSettings) -> Any:
         # The shared-memory collective would be compiled by g++ for 85 seconds; gloo does the same.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     optimizer = _adamw(model, config)
-    try:
+    with explain_missing_compiler():
         engine, *_ = deepspeed.initialize(
             model=model, optimizer=optimizer, config=engine_config(model, config), dist_init_required=False
         )
-    except Exception as error:
-        if _wants_compiler(error):
-            raise KajiyaError(
-                "DeepSpeed wants to compile an operator and finds no compiler. Install one "
-                f"(Debian, Ubuntu: `apt-get install g++ ninja-build`) and run again. It said: {error}"
-            ) from error
-        raise
     # ZeRO 3 and the bf16 optimizer make an empty first step to allocate the moments (at learning
     # rate 0); counted, it would shift Adam's bias correction.
     engine.basic_optimizer.state.clear()
     return engine
+
+
+@contextmanager
+def explain_missing_compiler() -> Iterator[None]:
+    """Turn what DeepSpeed says when it cannot build an operator into what a person can do about it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(phrase in str(error) for phrase in ("Unable to JIT load", "Error building extension")):
+            raise
+        raise KajiyaError(
+            "DeepSpeed wants to compile an operator and cannot: is there a compiler? Install one "
+            f"(Debian, Ubuntu: `apt-get install g++ ninja-build`) and run again. It said: {error}"
+        ) from error
 
 
 def engine_config(model: Any, config: PretrainSettings) -> dict[str, Any]:
@@ -141,8 +149,3 @@ def _parameters(engine: Any) -> dict[str, torch.Tensor]:
         f"parameter.{name}": (parameter.ds_tensor if sharded else parameter).data
         for name, parameter in engine.module.named_parameters()
     }
-
-
-def _wants_compiler(error: BaseException) -> bool:
-    text = f"{type(error).__name__}: {error}".lower()
-    return any(word in text for word in ("ninja", "c++", "g++", "compiler", "error building extension"))

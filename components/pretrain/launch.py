@@ -130,7 +130,7 @@ def _failure(failed: list[Rank]) -> str:
 def _message(rank: Rank) -> str:
     os.set_blocking(rank.message, False)
     try:
-        return os.read(rank.message, 1 << 16).decode()
+        return os.read(rank.message, 1 << 16).decode(errors="replace")  # a long one is cut anywhere
     except BlockingIOError:
         return ""
 

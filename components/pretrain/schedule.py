@@ -25,7 +25,19 @@ def planned_steps(config: PretrainSettings, sequences: int) -> int:
             f"{epochs:.2f} times, but max_epochs is {config.max_epochs:g}. Lower the steps, bring more text, "
             "or raise max_epochs knowingly."
         )
+    _check_schedule(config.schedule, steps)
     return steps
+
+
+def _check_schedule(schedule: Schedule, steps: int) -> None:
+    """Raise KajiyaError where the training would end before its peak, or fall from it by a jump."""
+    decay = _decay_steps(schedule, steps) if schedule.kind == "wsd" else 0
+    if schedule.warmup_steps + decay > steps:
+        falling = f" and {decay} of decay" if decay else ""
+        raise KajiyaError(
+            f"pretrain.schedule: {schedule.warmup_steps} steps of warmup{falling} do not fit into {steps} steps "
+            "of training. Lower schedule.warmup_steps, or train longer."
+        )
 
 
 def learning_rate(schedule: Schedule, peak: float, step: int, steps: int) -> float:
@@ -36,6 +48,9 @@ def learning_rate(schedule: Schedule, peak: float, step: int, steps: int) -> flo
     if schedule.kind == "cosine":
         progress = (step - schedule.warmup_steps + 1) / max(1, steps - schedule.warmup_steps)
         return final + (peak - final) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
-    decay_steps = max(1, round(steps * schedule.decay_fraction))
     left = steps - step - 1
-    return final + (peak - final) * min(1.0, left / decay_steps)
+    return final + (peak - final) * min(1.0, left / _decay_steps(schedule, steps))
+
+
+def _decay_steps(schedule: Schedule, steps: int) -> int:
+    return max(1, round(steps * schedule.decay_fraction))

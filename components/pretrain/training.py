@@ -86,13 +86,15 @@ class Training:
 
     def resume(self) -> None:
         """Take up the newest checkpoint whose checksums hold, on every rank the same one."""
-        found: list[Any] = [checkpoint.newest_good(self.checkpoints) if self.rank == 0 else None]
-        torch.distributed.broadcast_object_list(found, src=0)
-        if found[0] is None:
+        found = checkpoint.newest_good(self.checkpoints) if self.rank == 0 else None
+        # A tensor: the collectives for objects would unpickle what comes over the network.
+        agreed = torch.tensor([found or 0], device=self.engine.device)
+        torch.distributed.broadcast(agreed, src=0)
+        self.step = int(agreed)
+        if self.step == 0:
             return
-        self.step = found[0][0]
-        shared = checkpoint.read_part(self.checkpoints, self.step, "rank-0.safetensors")
-        own = checkpoint.read_part(self.checkpoints, self.step, f"rank-{self.rank}.safetensors")
+        shared = checkpoint.read_part(self.checkpoints, self.step, part_name(0))
+        own = checkpoint.read_part(self.checkpoints, self.step, part_name(self.rank))
         write_state(self.engine, own, shared)
         lines = (checkpoint.step_folder(self.checkpoints, self.step) / "metrics.jsonl").read_text()
         self.rows = [json.loads(line) for line in lines.splitlines()]
@@ -100,7 +102,6 @@ class Training:
             tqdm.write(f"continuing at step {self.step} of {self.steps}", file=sys.stderr)
 
     def loop(self) -> None:
-        config = self.config
         tracker = Tracker(
             experiment="kajiya",
             name=f"pretrain {Path(self.job['tokens']).parent.name}",
@@ -108,6 +109,15 @@ class Training:
             memory=self.work / "mlflow_run_id",
         )
         tracker.enabled = tracker.enabled and self.rank == 0
+        try:
+            self._train_to_the_end(tracker)
+        except Exception:
+            tracker.finish("FAILED")
+            raise
+        tracker.finish()
+
+    def _train_to_the_end(self, tracker: Tracker) -> None:
+        config = self.config
         tokens_per_step = config.global_batch_sequences * config.model.context
         bar = tqdm(
             desc="pretrain", total=self.steps * tokens_per_step, initial=self.step * tokens_per_step,
@@ -123,7 +133,6 @@ class Training:
             if self.step % config.save_every_steps == 0:
                 self._save()
         bar.close()
-        tracker.finish()
 
     def _train_step(self) -> dict[str, float]:
         config = self.config
@@ -167,18 +176,23 @@ class Training:
         tracker.log(self.step, values)
 
     def _save(self) -> None:
-        name = f"rank-{self.rank}.safetensors"
         state = read_state(self.engine, self.rank)
-        sums: list[Any] = [None] * self.ranks
-        own = checkpoint.write_part(self.checkpoints, self.step, name, state)
-        torch.distributed.all_gather_object(sums, (name, own))
+        own = checkpoint.write_part(self.checkpoints, self.step, part_name(self.rank), state)
+        sums = self._gather_checksums(own)
         if self.rank == 0:
             metrics = checkpoint.partial_folder(self.checkpoints, self.step) / "metrics.jsonl"
             write_file(metrics, self._metrics())
-            checksums = {**dict(sums), metrics.name: checkpoint.checksum(metrics)}
+            checksums = {**sums, metrics.name: checkpoint.checksum(metrics)}
             facts = {"ranks": self.ranks, "zero_stage": self.config.zero_stage}
             checkpoint.publish(self.checkpoints, self.step, checksums, facts, KEPT_CHECKPOINTS)
         torch.distributed.barrier()
+
+    def _gather_checksums(self, own: str) -> dict[str, str]:
+        """The checksum of every rank's part, by file name. As bytes: nothing is unpickled."""
+        mine = torch.tensor(list(bytes.fromhex(own)), dtype=torch.uint8, device=self.engine.device)
+        sums = [torch.empty_like(mine) for _ in range(self.ranks)]
+        torch.distributed.all_gather(sums, mine)
+        return {part_name(rank): bytes(part.tolist()).hex() for rank, part in enumerate(sums)}
 
     def _metrics(self) -> str:
         return "".join(json.dumps(row) + "\n" for row in self.rows)
@@ -201,6 +215,10 @@ class Training:
             **{key: value for key, value in last.items() if key.startswith("validation_loss")},
         }
         write_file(self.work / "figures.json", json.dumps(figures))
+
+
+def part_name(rank: int) -> str:
+    return f"rank-{rank}.safetensors"
 
 
 def sequence_loss(model: Any, tokens: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import xxhash
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from kajiya.errors import KajiyaError
@@ -31,7 +32,7 @@ def write_part(folder: Path, step: int, name: str, tensors: dict[str, torch.Tens
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
         _flush(path)
     # safetensors reports a full disk in an exception of its own, without errno.
-    except Exception as error:
+    except (OSError, SafetensorError) as error:
         kept = ", ".join(f"step {found}" for found in list_steps(folder)) or "none yet"
         raise KajiyaError(
             f"{path}: the checkpoint of step {step} could not be written ({error}). Free some disk space "
@@ -51,17 +52,19 @@ def publish(folder: Path, step: int, checksums: dict[str, str], facts: dict[str,
     shutil.rmtree(target, ignore_errors=True)  # a damaged one, if any: a good one would have been used
     partial.replace(target)
     _flush(folder)
-    for old in list_steps(folder)[:-keep]:
-        shutil.rmtree(step_folder(folder, old))
+    # Later ones are damaged: training went on from before them. They must not push out good ones.
+    steps = [found for found in list_steps(folder) if found <= step]
+    for dropped in set(list_steps(folder)) - set(steps[-keep:]):
+        shutil.rmtree(step_folder(folder, dropped))
 
 
-def newest_good(folder: Path) -> tuple[int, dict[str, Any]] | None:
-    """Step and manifest of the newest checkpoint whose checksums hold; damaged ones are said and passed."""
+def newest_good(folder: Path) -> int | None:
+    """Step of the newest checkpoint whose checksums hold; damaged ones are said and passed."""
     shutil.rmtree(folder / ".partial", ignore_errors=True)
     for step in reversed(list_steps(folder)):
         damage = "; ".join(_damages(step_folder(folder, step)))
         if not damage:
-            return step, json.loads((step_folder(folder, step) / "manifest.json").read_text())
+            return step
         print(
             f"warning: {step_folder(folder, step)} is damaged ({damage}). "
             "It is not used; training continues from the checkpoint before it, or from the start.",
