@@ -17,9 +17,9 @@ initialised model of the same shape beside it: what is above that line, training
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_sets import EvaluationSet, list_sets, list_splits, load_set
@@ -64,6 +64,12 @@ class EvaluateSettings(Settings):
     """Precision of the computation. auto: as the model is stored."""
     seed: int = 20260101
     """Chooses items, examples, validation sequences, and the untrained model's weights."""
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if self.compare_untrained and "jcommonsenseqa" not in self.tasks:
+            raise ValueError("compare_untrained needs jcommonsenseqa among the tasks: add it")
+        return self
 
 
 def run(config: EvaluateSettings, model: Path, tokens: Path, evaluation_sets: Path, *, out: Path) -> Report:
@@ -127,6 +133,4 @@ def _versions(splits: dict[str, EvaluationSet]) -> dict[str, Any]:
 
 
 def _zero_shot_only(config: EvaluateSettings) -> EvaluateSettings:
-    if "jcommonsenseqa" not in config.tasks:
-        raise KajiyaError("evaluate.compare_untrained needs jcommonsenseqa among evaluate.tasks. Add it.")
     return config.model_copy(update={"tasks": ("jcommonsenseqa",), "shots": {"jcommonsenseqa": (0,)}})
