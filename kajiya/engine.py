@@ -3,8 +3,11 @@
 The number of workers is placement, never identity: KAJIYA_WORKERS changes the speed, not a byte.
 """
 
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +16,8 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from kajiya.errors import KajiyaError
+
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -39,16 +44,25 @@ def map_shards(
     if count <= 1:
         yield from progress(map(function, tasks), description, len(tasks))
         return
-    # forkserver: fork after threads have started (Arrow, Polars) can deadlock.
-    context = multiprocessing.get_context("forkserver")
+    # spawn: fork after threads have started (Arrow, Polars) can deadlock, and a fork server's
+    # children are counted in nobody's memory and seconds.
+    context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(count, mp_context=context) as pool:
+        with ProcessPoolExecutor(count, context, _die_with, (os.getpid(),)) as pool:
             yield from progress(pool.map(function, tasks), description, len(tasks))
     except BrokenProcessPool:
         raise KajiyaError(
             f"{description}: a worker process was killed, most likely because memory ran out. Set KAJIYA_WORKERS "
             f"below {count} and run again."
         ) from None
+
+
+def _die_with(parent: int) -> None:
+    """End when the stage is killed: a worker would wait for tasks for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def progress(items: Iterable[Result], description: str, total: int | None = None) -> Iterator[Result]:
