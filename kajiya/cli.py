@@ -202,7 +202,8 @@ def sample(
         Path, typer.Argument(metavar="OUT", help="Folder to write; it must not exist or be empty.")
     ],
     serve: Annotated[
-        int | None, typer.Option(metavar="PORT", help="Then serve it on 127.0.0.1:PORT until Ctrl-C.")
+        int | None,
+        typer.Option(metavar="PORT", min=0, max=65535, help="Then serve it on 127.0.0.1:PORT until Ctrl-C."),
     ] = None,
 ) -> None:
     """Write the sample world: small sources in the formats of the real ones, with planted defects.

@@ -53,23 +53,25 @@ def load_settings(settings_type: Any, path: Path, section: list[str]) -> Any:
 def _explain(error: ValidationError, path: Path, section: list[str]) -> str:
     lines = []
     for item in error.errors():
-        keys, line = _locate(path, [*section, *item["loc"]])
+        keys, line = _locate(path, [*section, *item["loc"]], missing=item["type"] == "missing")
         where = f"{path}:{line}" if line else str(path)
         if item["type"] == "extra_forbidden":
             message = f"unknown setting{_similar_setting(error, str(keys[-1]))}"
         elif item["type"] == "missing":
             message = "must be given"
+        elif item["type"] == "value_error" and isinstance(item["input"], dict):  # of several keys at once
+            message = str(item["ctx"]["error"])
         else:
-            message = f"{item['msg']} (found {item['input']!r})"
+            message = f"{item['msg'].replace('valid tuple', 'valid list')} (found {item['input']!r})"
         lines.append(f"{where}: {'.'.join(map(str, keys))}: {message}")
     return "\n".join(lines)
 
 
-def _locate(path: Path, location: list[Any]) -> tuple[list[Any], int | None]:
+def _locate(path: Path, location: list[Any], missing: bool) -> tuple[list[Any], int | None]:
     """The keys of `location` without tags of unions, and the line (from 1) of the deepest found.
 
     Pydantic puts the tag of a union's member into the location; it is no key of the file, so what
-    the file does not have is left out, but for the last part, which may be missing.
+    the file does not have is left out, but for the last part of a `missing` setting.
     """
     node: Any = yaml.compose(path.read_text(encoding="utf-8"))
     keys, line = [], None
@@ -77,7 +79,7 @@ def _locate(path: Path, location: list[Any]) -> tuple[list[Any], int | None]:
         found = _child(node, key)
         if found:
             line, node = found
-        if found or depth == len(location) - 1:
+        if found or (missing and depth == len(location) - 1):
             keys.append(key)
     return keys, line
 

@@ -58,6 +58,8 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
     that takes `pages` gets the path OUT.pages, for HTML that a person opens: untracked, and kept when
     the stage fails.
     """
+    if out.is_file():  # a slip of the hand: publishing would put the output in its place
+        raise KajiyaError(f"{out}: a file. OUT is the folder to write: name another.")
     for path in inputs:
         if not path.exists():
             raise KajiyaError(f"{path}: no such input. Run the stage that writes it first (`kajiya run`).")

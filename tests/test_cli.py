@@ -151,6 +151,16 @@ def test_sample_served_on_a_port_in_use_names_it(project):
     assert f"port {port} on 127.0.0.1 is in use" in said(result)
 
 
+@pytest.mark.usefixtures("project")
+def test_sample_served_on_a_port_that_no_machine_has_is_refused_before_anything_is_written():
+    result = kajiya("sample", "world", "--serve", "65536")
+
+    assert result.exit_code == 2
+    assert "--serve" in said(result)
+    assert "65535" in said(result)
+    assert not Path("world").exists()
+
+
 def test_settings_of_a_stage_print_type_default_and_meaning(monkeypatch):
     monkeypatch.chdir(ROOT)
 

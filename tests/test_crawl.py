@@ -388,9 +388,10 @@ def test_files_at_an_address_are_checked_against_their_hash(tmp_path):
     ("name", "body", "message"),
     [
         ("a.jsonl", b"", "gave no documents"),
-        ("a.jsonl", b'{"body": "x"}\n', r"a\.jsonl:0: no `text` in this record. It has body"),
-        ("a.jsonl", b'{"text": 3}\n', "`text` is int, not text"),
-        ("a.jsonl", b'{"text": "a"}\nnonsense\n', r"a\.jsonl: line 2: invalid JSON"),
+        ("a.jsonl", b'{"body": "x"}\n', r"a\.jsonl: record 1: no `text` in this record. It has body"),
+        ("a.jsonl", b'{"text": 3}\n', "record 1: `text` is int, not text"),
+        ("a.jsonl", b'{"text": "a"}\nnonsense\n', r"a\.jsonl: line 2: invalid JSON at column 1: "),
+        ("a.jsonl", b'{"text": "a"\n', r"a\.jsonl: line 1: invalid JSON at column 13: "),
         ("a.txt", b"ok\n\xe3\x81", r"a\.txt: line 2: invalid UTF-8"),
         ("a.parquet", b"PAR1", r"a\.parquet: not a readable Parquet"),
         ("a.csv", b"x", r"a\.csv: no known kind of file"),
@@ -409,6 +410,12 @@ def test_files_pattern_without_match_lists_the_folder(tmp_path):
     (tmp_path / "in" / "a.txt").write_text("x")
     with pytest.raises(KajiyaError, match=r"\*\.jsonl matches no file in .* It holds: a\.txt"):
         crawl(tmp_path, {**FILES, "paths": ["*.jsonl"]})
+
+
+def test_files_input_that_is_a_file_asks_for_its_folder(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(KajiyaError, match=r"a\.txt: a file, not a folder"):
+        execute(run, settings(FILES), [tmp_path / "a.txt"], tmp_path / "crawl" / "s")
 
 
 def test_truncated_zst_is_named(tmp_path):

@@ -1,10 +1,10 @@
 """Settings: a wrong key or value is refused with file, line and remedy."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kajiya.errors import KajiyaError
 from kajiya.settings import Settings, load_settings
@@ -22,7 +22,13 @@ class RemoteSettings(Settings):
 
 class LocalSettings(Settings):
     connector: Literal["local"]
-    paths: list[str]
+    paths: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _some_paths(self) -> Self:
+        if not self.paths:
+            raise ValueError("paths: name one")
+        return self
 
 
 SourceSettings = Annotated[RemoteSettings | LocalSettings, Field(discriminator="connector")]
@@ -58,6 +64,18 @@ def test_settings_wrong_type_names_line_and_value(params):
 def test_settings_absent_value_without_a_default_is_named(params):
     path = params("crawl:\n  web:\n    connector: remote\n")
     with pytest.raises(KajiyaError, match=r"params\.yaml:2: crawl\.web\.base_url: must be given$"):
+        load_settings(SourceSettings, path, ["crawl", "web"])
+
+
+def test_settings_that_contradict_each_other_are_told_at_their_section_without_the_tag(params):
+    path = params("crawl:\n  web:\n    connector: local\n    paths: []\n")
+    with pytest.raises(KajiyaError, match=r"params\.yaml:2: crawl\.web: paths: name one$"):
+        load_settings(SourceSettings, path, ["crawl", "web"])
+
+
+def test_settings_one_value_for_a_list_asks_for_a_list(params):
+    path = params("crawl:\n  web:\n    connector: local\n    paths: 3\n")
+    with pytest.raises(KajiyaError, match=r"params\.yaml:4: crawl\.web\.paths: .*valid list.*3"):
         load_settings(SourceSettings, path, ["crawl", "web"])
 
 

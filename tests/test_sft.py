@@ -123,7 +123,7 @@ def test_base_with_a_template_that_marks_replies_keeps_it(base):
 @pytest.mark.parametrize(
     ("bad", "message_part"),
     [
-        ('{"id": "x", ', "a.jsonl:2: invalid JSON at column"),
+        ('{"id": "x", ', "a.jsonl:2: invalid JSON at column 13"),
         ("[1]", "a.jsonl:2: expected an object, found list"),
         (record(1, license=""), "a.jsonl:2: license: empty"),
         ({k: v for k, v in record(1).items() if k != "generator"}, "a.jsonl:2: generator: missing"),

@@ -158,6 +158,12 @@ def test_stage_missing_input_is_named(tmp_path):
         execute(copy, CopySettings(), [tmp_path / "nowhere"], tmp_path / "out")
 
 
+def test_stage_does_not_replace_a_file_by_its_output(tmp_path, source):
+    with pytest.raises(KajiyaError, match="source: a file"):
+        execute(copy, CopySettings(), [tmp_path], source)
+    assert source.read_text() == "鍛冶屋"
+
+
 def test_stage_disk_full_is_told_without_traceback(tmp_path):
     """/dev/full answers every write with ENOSPC, as a full disk does."""
     script = (

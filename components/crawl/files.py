@@ -36,6 +36,8 @@ def crawl_files(config: FilesSettings, place: Place, harvest: Harvest) -> None:
 
 def _matches(patterns: tuple[str, ...], folder: Path) -> list[tuple[str, Path]]:
     """Files below `folder` by their relative name, in its order."""
+    if patterns and not folder.is_dir():
+        raise KajiyaError(f"{folder}: a file, not a folder. Name the folder that holds it as `input`.")
     found: dict[str, Path] = {}
     for pattern in patterns:
         if pattern.startswith("/") or ".." in pattern.split("/"):
@@ -111,15 +113,17 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Record]:
 
 def _add(config: FilesSettings, harvest: Harvest, native_id: str, record: dict[str, Any] | None) -> None:
     columns = config.columns.model_dump(exclude_none=True)
+    name, _, number = native_id.rpartition(":")
+    where = f"{name}: record {int(number) + 1}"  # ids count from 0, people and editors from 1
     if record is None:  # a blank line
         record = {config.columns.text: ""}
     if config.columns.text not in record:
         raise KajiyaError(
-            f"{native_id}: no `{config.columns.text}` in this record. It has {', '.join(record) or 'nothing'}: "
+            f"{where}: no `{config.columns.text}` in this record. It has {', '.join(record) or 'nothing'}: "
             "say in `columns: {text: ...}` which key holds the text."
         )
-    found = {field: _value(record, column, field, native_id) for field, column in columns.items()}
-    found["date"] = parse_date(found.get("date"), native_id)
+    found = {field: _value(record, column, field, where) for field, column in columns.items()}
+    found["date"] = parse_date(found.get("date"), where)
     text = found.pop("text") or ""
     provenance = ("license", "generator", "language")
     found |= {field: found.get(field) or getattr(config, field) or "" for field in provenance}

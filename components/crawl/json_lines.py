@@ -22,12 +22,12 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
             yield number, None
             continue
         try:
-            record = orjson.loads(line)
+            record = orjson.loads(line.rstrip(b"\r\n"))
         except orjson.JSONDecodeError as error:
             decode(line, path, number)
             raise KajiyaError(
-                f"{path.name}: line {number + 1}: invalid JSON ({error}). Repair or remove the line, or fetch "
-                "the file again."
+                f"{path.name}: line {number + 1}: invalid JSON at column {error.colno}: {error.msg}. Repair or "
+                "remove the line, or fetch the file again."
             ) from None
         if not isinstance(record, dict):
             raise KajiyaError(

@@ -78,7 +78,7 @@ def parse_conversation(line: bytes, where: str, file: str) -> Conversation:
     """One line as a Conversation; `where` is kept, `file` is for the message of an error."""
     number = where.rsplit(":", 1)[1]
     try:
-        record = json.loads(line.decode("utf-8"))
+        record = json.loads(line.decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError as error:
         raise KajiyaError(f"{file}:{number}: not UTF-8 at byte {error.start} of the line.") from None
     except json.JSONDecodeError as error:
