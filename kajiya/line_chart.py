@@ -7,10 +7,10 @@ from html import escape
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 24, 12, 40
 # Dark enough for paper, apart for eyes that do not tell red from green (after Okabe and Ito); the
 # dashes tell them apart without any colour.
-COLOURS = ("#0072b2", "#d55e00", "#007a5e", "#b0518b")
+COLOURS = ("#0072b2", "#d55e00", "#007a5e", "#b0518b", "#000000", "#8a6d00", "#56707f")
 DASHES = ("", "7 4", "2 3", "9 3 2 3")
 MAX_POINTS = 400
 
