@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kajiya.line_chart import line_chart, ticks
+from kajiya.line_chart import RIGHT, WIDTH, line_chart, ticks
 from kajiya.report import Report
 from kajiya.report_page import write_page
 from tests.finished_project import make_project, write_report
@@ -145,4 +145,4 @@ def test_chart_of_a_long_run_stays_small_and_ends_at_the_end():
     chart = line_chart({"loss": [(step, 1 / (step + 1)) for step in range(100_000)]}, "step", "loss")
 
     assert len(chart) < 20_000
-    assert re.search(r'points="[^"]* 628\.0,', chart)
+    assert re.search(rf'points="[^"]* {WIDTH - RIGHT:.1f},', chart)
