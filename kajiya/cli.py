@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from kajiya.console_table import new_table, print_table
+from kajiya.console_table import new_table, print_table, widen
 from kajiya.errors import KajiyaError
 
 PIPELINE = Path("dvc.yaml")
@@ -163,7 +163,9 @@ def lineage(
 
     found = load_lineage(*parse_version(version))
     if html is None:
-        Console().print(lineage_tree(found))
+        console = Console()
+        widen(console)
+        console.print(lineage_tree(found))
         return
     write_file(html, lineage_html(found))
     typer.echo(f"Lineage: {html}")

@@ -18,5 +18,12 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def print_table(console: Console, table: Table) -> None:
-    # A log or a pipe has no width: rows stay whole there.
-    console.print(table, width=None if console.is_terminal else 200, crop=False)
+    """Print a table; its rows stay whole in a log or a pipe, which have no width."""
+    widen(console)
+    console.print(table, crop=False)
+
+
+def widen(console: Console) -> None:
+    """Give a console that is no terminal the width of a long line: rich takes 80, and breaks paths there."""
+    if not console.is_terminal:
+        console.width = 200

@@ -1,5 +1,6 @@
 """The command line: what it offers, and what it says when it cannot follow."""
 
+import io
 import re
 import socket
 import subprocess
@@ -7,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from kajiya import settings_docs
 from kajiya.cli import app
+from kajiya.console_table import new_table, print_table
 
 ROOT = Path(__file__).parent.parent
 
@@ -94,6 +97,16 @@ def test_command_that_cannot_be_followed_ends_with_one_error_and_status_2(words,
     assert said(result).startswith("error: ")
     assert expected in said(result)
     assert "Traceback" not in result.output
+
+
+def test_table_in_a_pipe_keeps_its_rows_whole(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    written = io.StringIO()
+    table = new_table("stage", "why")
+    table.add_row("clean@c4", "reason " * 20)
+    print_table(Console(file=written), table)
+
+    assert len(written.getvalue().splitlines()) == 2
 
 
 @pytest.mark.usefixtures("project")
