@@ -31,6 +31,8 @@ class Stage:
     """Its output folder; the reports stand beside it."""
     reads: frozenset[str]
     """Paths of its dependencies and parameter files."""
+    settings: tuple[tuple[Path, tuple[str, ...]], ...] = ()
+    """Files and sections it takes its settings from; empty for commands that are no component of ours."""
     retries: int = 0
     retry_delay_seconds: float = 0
 
@@ -71,9 +73,17 @@ def _stage(stage: Any, needs: frozenset[str]) -> Stage:
         needs=needs,
         out=outs[0].relative_to(root) if outs else None,
         reads=frozenset(str(Path(dep.fs_path).relative_to(root)) for dep in stage.deps if _inside(dep, root)),
+        settings=tuple(_settings(stage, root)),
         retries=_number(stage, meta, "retries"),
         retry_delay_seconds=_number(stage, meta, "retry_delay_seconds"),
     )
+
+
+def _settings(stage: Any, root: str) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    if str(stage.cmd).startswith("python -m components."):
+        for dependency in stage.deps:
+            for section in getattr(dependency, "params", ()):
+                yield Path(dependency.fs_path).relative_to(root), tuple(section.split("."))
 
 
 def _inside(dependency: Any, root: str) -> bool:

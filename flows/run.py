@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from flows.environment import prepare, server_url
 from flows.graph import open_repo, read_graph, select, sort_lock, unchanged
+from flows.precheck import check_settings
 from flows.process import Processes, jobs, log_path
 from flows.summary import print_summary
 from flows.view import view_on
@@ -37,6 +38,7 @@ def run(recipe: str | None, until: str | None, console: Console) -> Ending:
         whole = read_graph(repo)
         graph = select(whole, recipe, until)
         current = unchanged(repo, graph)
+        check_settings(graph, current)
         with view_on(console, len(graph)) as view:
             walk = Walk(graph, current, Processes(root), view)
             stopped = _walk(walk, at_once, root)

@@ -224,17 +224,20 @@ def test_change_of_a_recipe_setting_runs_just_what_depends_on_it(copy):
     assert ran == {"sft@smoke", "quantize@smoke-gptq", "quantize@smoke-awq"}
 
 
-def test_run_with_a_misspelt_setting_names_file_line_and_key(copy):
+def test_run_with_misspelt_settings_names_them_before_any_stage_runs(copy):
     change(copy / "params.yaml", "dedupe", "treshold", value=0.7)
+    change(copy / "recipes" / "smoke.yaml", "evaluate", "batchsize", value=4)
 
-    done = kajiya(copy, "run", "--until", "dedupe")
+    done = kajiya(copy, "run")
 
-    assert done.returncode == 1
+    assert done.returncode == 2
+    said = done.stdout + done.stderr
+    assert re.search(r"params\.yaml:\d+: dedupe\.treshold: unknown setting\. Did you mean `threshold`", said)
     assert re.search(
-        r"error: dedupe: params\.yaml:\d+: dedupe\.treshold: unknown setting\. Did you mean `threshold`",
-        done.stdout,
+        r"smoke\.yaml:\d+: evaluate\.batchsize: unknown setting\. Did you mean `batch_size`", said
     )
-    assert "Traceback" not in done.stdout
+    assert "Traceback" not in said
+    assert "begins" not in said
 
 
 def test_repro_killed_at_random_moments_ends_in_the_same_lock(finished, tmp_path):
