@@ -185,18 +185,30 @@ def test_c4_lines_become_documents_of_their_shard(tmp_path):
     assert str(rows(tmp_path)[0]["date"]) == "2019-04-21"
 
 
+# Named: a gzip header holds the time, and every test worker must see the same ids.
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (gzip.compress(b'{"text": "a"}\n{"text": \n'), r"00001-of-00002\.json\.gz: line 2: invalid JSON"),
-        (gzip.compress(b'{"text": "a"}\n{"text": "\xff"}\n'), r"00001.*: line 2: invalid UTF-8 at byte 10"),
-        (gzip.compress(b'{"text": "a"}\n[1]\n'), r"00001.*: line 2: expected a JSON object"),
-        (gzip.compress(b'{"url": "a"}\n'), r"00001.*: line 1: no `text`"),
-        (
+        pytest.param(
+            gzip.compress(b'{"text": "a"}\n{"text": \n'),
+            r"00001-of-00002\.json\.gz: line 2: invalid JSON",
+            id="invalid JSON",
+        ),
+        pytest.param(
+            gzip.compress(b'{"text": "a"}\n{"text": "\xff"}\n'),
+            r"00001.*: line 2: invalid UTF-8 at byte 10",
+            id="invalid UTF-8",
+        ),
+        pytest.param(
+            gzip.compress(b'{"text": "a"}\n[1]\n'), r"00001.*: line 2: expected a JSON object", id="no object"
+        ),
+        pytest.param(gzip.compress(b'{"url": "a"}\n'), r"00001.*: line 1: no `text`", id="no text"),
+        pytest.param(
             gzip.compress(random.Random(1).randbytes(9000).hex().encode())[:-2000],
             r"00001.*cut off or damaged",
+            id="cut off",
         ),
-        (b"not gzip", r"00001.*cut off or damaged after line 0"),
+        pytest.param(b"not gzip", r"00001.*cut off or damaged after line 0", id="not gzip"),
     ],
 )
 def test_c4_damaged_shard_names_file_and_line(tmp_path, body, message):
