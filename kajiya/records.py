@@ -1,5 +1,9 @@
 """The one schema per boundary between stages. docs/formats.md describes the same in prose."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from kajiya.errors import KajiyaError
@@ -24,7 +28,9 @@ REJECTED = pa.schema(
     [
         *DOCUMENT,
         pa.field("reason", pa.string(), nullable=False),  # rule name, as counted in the report
-        pa.field("detail", pa.string(), nullable=False),  # measured value, or the id that was kept
+        pa.field("detail", pa.string(), nullable=False),  # what it met: the id kept, the item; may be empty
+        pa.field("value", pa.float64()),  # what the rule measured, where it measures
+        pa.field("threshold", pa.float64()),  # the bound that the value crossed
     ]
 )
 
@@ -37,6 +43,31 @@ TOKEN_SPAN = pa.schema(
         pa.field("source", pa.string(), nullable=False),
     ]
 )
+
+
+def as_rejected(
+    documents: pa.Table,
+    reasons: Sequence[str],
+    details: Sequence[str] | pa.Array,
+    values: npt.ArrayLike | None = None,
+    thresholds: npt.ArrayLike | None = None,
+) -> pa.Table:
+    """The documents as a REJECTED table; each column has one entry per document, NaN standing for null."""
+    columns = {
+        "reason": pa.array(reasons, pa.string()),
+        "detail": details if isinstance(details, pa.Array) else pa.array(details, pa.string()),
+        "value": _nullable(values, documents.num_rows),
+        "threshold": _nullable(thresholds, documents.num_rows),
+    }
+    for name, column in columns.items():
+        documents = documents.append_column(REJECTED.field(name), column)
+    return documents
+
+
+def _nullable(values: npt.ArrayLike | None, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, pa.float64())
+    return pa.array(np.asarray(values, np.float64), from_pandas=True)
 
 
 def check_schema(actual: pa.Schema, expected: pa.Schema, where: object) -> None:

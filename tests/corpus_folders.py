@@ -31,9 +31,14 @@ def kept(folder: Path) -> dict[str, str]:
 
 
 def rejected(folder: Path) -> dict[str, tuple[str, str]]:
-    """Reason and detail by id, in order."""
+    """Reason and detail by id, in order; the value after the detail where the rule measured one."""
     rows = _rows(read_dataset(folder / "rejected", REJECTED))
-    return {row["id"]: (row["reason"], row["detail"]) for row in rows}
+    return {row["id"]: (row["reason"], _told(row)) for row in rows}
+
+
+def _told(row: dict) -> str:
+    value = "" if row["value"] is None else f"{row['value']:.4g}"
+    return f"{row['detail']} {value}".strip()
 
 
 def output_bytes(out: Path) -> dict[str, bytes]:

@@ -61,15 +61,15 @@ def decontaminate(tmp_path: Path, evaluation_sets: Path, texts: dict[str, str], 
 @pytest.mark.parametrize(
     ("text", "item"),
     [
-        (PROSE + QUESTION + PROSE, "jcommonsenseqa/valid-v1.3:7 1.000"),
+        (PROSE + QUESTION + PROSE, "jcommonsenseqa/valid-v1.3:7 1"),
         (
             PROSE + QUESTION.replace("、", "，").replace("？", "\n") + PROSE,
-            "jcommonsenseqa/valid-v1.3:7 1.000",
+            "jcommonsenseqa/valid-v1.3:7 1",
         ),
-        (PROSE + "問：" + "　".join(QUESTION), "jcommonsenseqa/valid-v1.3:7 1.000"),
-        (CONTEXT.partition(" [SEP] ")[2].replace("。", "。\n"), "jsquad/valid-v1.3:p0q0 1.000"),
-        (PROSE + "羽黒山のある市の名前を答えてください", "jsquad/valid-v1.3:p0q1 1.000"),
-        (PROSE + SHORT, "jcommonsenseqa/valid-v1.3:8 1.000"),
+        (PROSE + "問：" + "　".join(QUESTION), "jcommonsenseqa/valid-v1.3:7 1"),
+        (CONTEXT.partition(" [SEP] ")[2].replace("。", "。\n"), "jsquad/valid-v1.3:p0q0 1"),
+        (PROSE + "羽黒山のある市の名前を答えてください", "jsquad/valid-v1.3:p0q1 1"),
+        (PROSE + SHORT, "jcommonsenseqa/valid-v1.3:8 1"),
         ("the LANTERN-maker of the old harbour town kept a diary of every ship", "english/valid-v1.3:1"),
     ],
 )

@@ -6,7 +6,7 @@ source removes any; e-mail addresses and telephone numbers masked; then the rule
 which the first that fails is the reason. Rule sets stand in components/clean/rulesets.py.
 
 CRAWLED is a folder of Document shards. OUT gets one shard per shard of CRAWLED, in the same order,
-and `rejected/` with `reason` (the rule) and `detail` (what it measured; the bound is in the rule set).
+and `rejected/` with `reason` (the rule) and `value` (what it measured; the bound is in the rule set).
 The report counts documents per source and reason, lines removed per kind, and masks.
 """
 

@@ -13,7 +13,7 @@ from components.clean.normalize import normalized, tidied
 from components.clean.privacy import mask
 from components.clean.rules import first_failures
 from components.clean.rulesets import RuleSet
-from kajiya.records import DOCUMENT, REJECTED
+from kajiya.records import DOCUMENT, as_rejected
 
 
 class Cleaned(NamedTuple):
@@ -57,11 +57,8 @@ def _rejects(
     texts = [text or original for text, original in zip(batch.texts, batch.originals, strict=True)]
     names = [rule.rule for rule in rules.documents]
     reasons = [names[index] if index >= 0 else "empty" for index in failed]
-    table = _with_text(documents, texts)
-    table = table.append_column(REJECTED.field("reason"), pa.array(reasons, pa.string()))
-    return table.append_column(
-        REJECTED.field("detail"), pa.array([f"{one:.4g}" for one in value], pa.string())
-    )
+    measured = np.where(failed >= 0, value, np.nan)
+    return as_rejected(_with_text(documents, texts), reasons, [""] * len(reasons), measured)
 
 
 def _with_text(documents: pa.Table, texts: list[str]) -> pa.Table:

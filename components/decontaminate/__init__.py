@@ -24,7 +24,7 @@ from components.decontaminate.overlap import Index, build_indexes, comparable, o
 from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_sets import load_all
-from kajiya.records import REJECTED
+from kajiya.records import as_rejected
 from kajiya.report import Flow, Report, add_flows
 from kajiya.settings import Settings
 from kajiya.shards import list_shards, read_shard, shard_path, write_shard
@@ -116,11 +116,10 @@ def _decontaminate_shard(task: _Task) -> _Counts:
     share = np.concatenate([np.zeros(0), *(part.worst_share for part in parts)])
     goes = share > task.config.max_overlap
     details = [
-        f"{items.sets[i]}:{items.ids[i]} {value:.3f}" if i >= 0 else ""
-        for i, value in zip(item, share, strict=True)
+        f"{items.sets[i]}:{items.ids[i]}" if i >= 0 else "" for i in item
     ]
-    rejected = table.append_column(REJECTED.field("reason"), pa.array([_REASON] * len(item), pa.string()))
-    rejected = rejected.append_column(REJECTED.field("detail"), pa.array(details, pa.string()))
+    bounds = np.full(len(item), task.config.max_overlap)
+    rejected = as_rejected(table, [_REASON] * len(item), details, share, bounds)
     write_shard(table.filter(pa.array(~goes)), task.kept)
     write_shard(rejected.filter(pa.array(goes)), task.rejected)
     item_share = np.max([np.zeros(len(items.ids)), *(part.item_share for part in parts)], axis=0)

@@ -13,7 +13,7 @@ from components.dedupe.minhash import shingles, signatures
 from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
 from kajiya.ngrams import WITHOUT_SPACE, Points, flatten, select
-from kajiya.records import REJECTED
+from kajiya.records import as_rejected
 from kajiya.shards import list_shards, read_shard, write_shard
 
 
@@ -143,8 +143,7 @@ def write_deduped(task: WriteTask) -> Written:
     table = read_shard(task.shard)
     stays = np.asarray(pc.equal(table["id"].combine_chunks(), task.kept_ids))
     reasons = np.where(task.exact, "exact_duplicate", "near_duplicate").astype(object)
-    rejected = table.append_column(REJECTED.field("reason"), pa.array(reasons, pa.string()))
-    rejected = rejected.append_column(REJECTED.field("detail"), task.kept_ids)
+    rejected = as_rejected(table, reasons, task.kept_ids)
     write_shard(table.filter(pa.array(stays)), task.kept)
     write_shard(rejected.filter(pa.array(~stays)), task.rejected)
     kept, exact = int(stays.sum()), int(task.exact.sum())
