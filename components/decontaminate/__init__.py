@@ -115,9 +115,7 @@ def _decontaminate_shard(task: _Task) -> _Counts:
     item = np.concatenate([np.zeros(0, np.int64), *(part.worst_item for part in parts)])
     share = np.concatenate([np.zeros(0), *(part.worst_share for part in parts)])
     goes = share > task.config.max_overlap
-    details = [
-        f"{items.sets[i]}:{items.ids[i]}" if i >= 0 else "" for i in item
-    ]
+    details = [f"{items.sets[i]}:{items.ids[i]}" if i >= 0 else "" for i in item]
     bounds = np.full(len(item), task.config.max_overlap)
     rejected = as_rejected(table, [_REASON] * len(item), details, share, bounds)
     write_shard(table.filter(pa.array(~goes)), task.kept)
