@@ -21,6 +21,7 @@ from kajiya.settings import load_settings
 from kajiya.stage import execute
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
+EXCLUSIONS = PARAMS.with_name("exclusions.yaml")
 SOURCES = ("wikipedia", "c4", "diet", "files")
 # Kinds that drop a document, and the stage that must.
 DROPPED_BY = {
@@ -64,7 +65,7 @@ def outcome(tmp_path_factory) -> Outcome:
             crawl = load_settings(CrawlSettings, PARAMS, ["crawl", source])
             execute(run_crawl, crawl, [root / "sample" / source], root / "crawl" / source)
             clean = load_settings(CleanSettings, PARAMS, ["clean", source])
-            execute(run_clean, clean, [root / "crawl" / source], root / "clean" / source)
+            execute(run_clean, clean, [root / "crawl" / source, EXCLUSIONS], root / "clean" / source)
         dedupe = load_settings(DedupeSettings, PARAMS, ["dedupe"])
         execute(run_dedupe, dedupe, [root / "clean"], root / "deduped")
         decontaminate = load_settings(DecontaminateSettings, PARAMS, ["decontaminate"])

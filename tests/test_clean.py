@@ -27,6 +27,7 @@ OTHER_PROSE = (
     "松山の町には路面電車が走っています。坂の上には城があり、晴れた日には瀬戸内海の島々まで見渡せます。"
     "温泉に入ったあとは、みかんの味のする氷菓子を食べながら商店街をゆっくり歩くのが楽しみです。夜は早く休みます。"
 )
+EXCLUSIONS = Path(__file__).parents[1] / "exclusions.yaml"
 
 
 def spelled(text: str) -> str:
@@ -204,7 +205,7 @@ def test_clean_keeps_every_document_in_out_or_rejected(tmp_path: Path):
     }
     source = write_source(tmp_path / "crawl" / "web", texts)
     out = tmp_path / "clean" / "web"
-    report = execute(run, CleanSettings(rules="web-ja"), [source], out)
+    report = execute(run, CleanSettings(rules="web-ja"), [source, EXCLUSIONS], out)
     assert kept(out) == {"web:a": "連絡：<email>\n" + PROSE, "web:d": OTHER_PROSE}
     assert rejected(out)["web:b"] == ("length", "3")
     assert rejected(out)["web:c"] == ("length", "0")
@@ -221,7 +222,7 @@ def test_clean_with_more_workers_writes_the_same_bytes(tmp_path: Path, monkeypat
     for workers in ("1", "2"):
         monkeypatch.setenv("KAJIYA_WORKERS", workers)
         out = tmp_path / workers / "web"
-        execute(run, CleanSettings(rules="web-ja"), [source], out)
+        execute(run, CleanSettings(rules="web-ja"), [source, EXCLUSIONS], out)
         outputs.append(output_bytes(out))
     assert len(outputs[0]) > 4
     assert outputs[0] == outputs[1]
@@ -230,7 +231,7 @@ def test_clean_with_more_workers_writes_the_same_bytes(tmp_path: Path, monkeypat
 def test_clean_of_an_empty_source_says_which(tmp_path: Path):
     source = write_source(tmp_path / "crawl" / "web", {})
     with pytest.raises(KajiyaError, match="crawl/web: holds no documents"):
-        execute(run, CleanSettings(rules="web-ja"), [source], tmp_path / "clean" / "web")
+        execute(run, CleanSettings(rules="web-ja"), [source, EXCLUSIONS], tmp_path / "clean" / "web")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_clean_with_an_own_rule_list_uses_that_alone(tmp_path: Path):
     params.write_text("clean: {web: {rules: {documents: [{rule: length, min_chars: 3}]}}}", encoding="utf-8")
     config = load_settings(CleanSettings, params, ["clean", "web"])
     source = write_source(tmp_path / "crawl" / "web", {"a": "abc", "b": "ab"})
-    execute(run, config, [source], tmp_path / "out")
+    execute(run, config, [source, EXCLUSIONS], tmp_path / "out")
     assert (list(kept(tmp_path / "out")), rejected(tmp_path / "out")) == (
         ["web:a"],
         {"web:b": ("length", "2")},

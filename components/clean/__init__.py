@@ -21,6 +21,7 @@ from components.clean.documents import clean_documents
 from components.clean.rulesets import NamedRuleSet
 from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
+from kajiya.exclusions import load
 from kajiya.records import DOCUMENT, REJECTED
 from kajiya.report import Flow, Report, add_flows
 from kajiya.settings import Settings
@@ -42,6 +43,7 @@ class CleanSettings(Settings):
 
 class _Task(NamedTuple):
     config: CleanSettings
+    excluded: dict[str, str]
     shard: Path
     kept: Path
     rejected: Path
@@ -52,9 +54,10 @@ class _Counts(NamedTuple):
     figures: Counter[str]
 
 
-def run(config: CleanSettings, crawled: Path, *, out: Path) -> Report:
+def run(config: CleanSettings, crawled: Path, exclusions: Path, *, out: Path) -> Report:
+    excluded = {name: entry.reason for name, entry in load(exclusions).items()}
     tasks = [
-        _Task(config, shard, shard_path(out, index), shard_path(out / "rejected", index))
+        _Task(config, excluded, shard, shard_path(out, index), shard_path(out / "rejected", index))
         for index, shard in enumerate(list_shards(crawled))
     ]
     flows: dict[str, Flow] = {}
@@ -72,7 +75,7 @@ def _clean_shard(task: _Task) -> _Counts:
     figures: Counter[str] = Counter()
     kept, rejected = [DOCUMENT.empty_table()], [REJECTED.empty_table()]
     for batch in _batches(table):
-        cleaned = clean_documents(batch, task.config.rules, task.config.mask_personal_data)
+        cleaned = clean_documents(batch, task.config.rules, task.config.mask_personal_data, task.excluded)
         kept.append(cleaned.kept)
         rejected.append(cleaned.rejected)
         figures.update(cleaned.figures)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.clean.lines import counted, removed
 from components.clean.measures import Batch
@@ -24,7 +25,10 @@ class Cleaned(NamedTuple):
     figures: Counter[str]
 
 
-def clean_documents(documents: pa.Table, rules: RuleSet, mask_personal_data: bool) -> Cleaned:
+def clean_documents(
+    documents: pa.Table, rules: RuleSet, mask_personal_data: bool, excluded: dict[str, str]
+) -> Cleaned:
+    documents, taken = _split(documents, excluded)
     originals = pl.Series(documents["text"].to_pylist(), dtype=pl.String)
     texts, figures = _without_boilerplate(originals, rules)
     if mask_personal_data:
@@ -37,7 +41,18 @@ def clean_documents(documents: pa.Table, rules: RuleSet, mask_personal_data: boo
     figures["characters.in"] = int(originals.str.len_chars().sum())
     figures["characters.out"] = int(texts.filter(pl.Series(passes)).str.len_chars().sum())
     kept = _with_text(documents, batch.texts).filter(pa.array(passes))
-    return Cleaned(kept, _rejects(documents, batch, rules, failed, value).filter(pa.array(~passes)), figures)
+    rejected = _rejects(documents, batch, rules, failed, value).filter(pa.array(~passes))
+    return Cleaned(kept, pa.concat_tables([taken, rejected]), figures)
+
+
+def _split(documents: pa.Table, excluded: dict[str, str]) -> tuple[pa.Table, pa.Table]:
+    """The documents to clean, and those that somebody asked to leave out, as rejects without their text."""
+    ids = documents["id"].to_pylist()
+    out = pa.array([name in excluded for name in ids], pa.bool_())
+    taken = documents.filter(out)
+    details = [excluded[name] for name in ids if name in excluded]
+    rejected = as_rejected(_with_text(taken, [""] * len(details)), ["takedown"] * len(details), details)
+    return documents.filter(pc.invert(out)), rejected
 
 
 def _without_boilerplate(originals: pl.Series, rules: RuleSet) -> tuple[pl.Series, Counter[str]]:

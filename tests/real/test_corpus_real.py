@@ -34,6 +34,8 @@ SOURCES = {
     "books": ("literature-en", "text/en_classic_books.jsonl.gz", 4, 1.0),
 }
 
+EXCLUSIONS = Path(__file__).parents[2] / "exclusions.yaml"
+
 
 def read(name: str, count: int | None = None) -> list[dict]:
     with gzip.open(DATA / name, "rt", encoding="utf-8") as lines:
@@ -72,7 +74,7 @@ def chain(tmp_path_factory):
         for source, (rules, name, count, _) in SOURCES.items():
             crawled = write_texts(root / "crawl" / source, [one["text"] for one in read(name, count)])
             out = root / "clean" / source
-            reports[source] = execute(run_clean, CleanSettings(rules=rules), [crawled], out)
+            reports[source] = execute(run_clean, CleanSettings(rules=rules), [crawled, EXCLUSIONS], out)
         config = DedupeSettings(priority=tuple(SOURCES))
         reports["dedupe"] = execute(run_dedupe, config, [root / "clean"], root / "deduped")
         inputs = [root / "deduped", DATA / "jglue"]
