@@ -113,7 +113,7 @@ def test_run_after_a_crash_gives_the_same_bytes(corpus, tokenizer, tmp_path):
     crashed = tmp_path / "crashed"
     shutil.copytree(tmp_path / "whole" / "work", crashed / "work")
     (crashed / "work" / "part-00000.parquet").unlink()  # killed between the array and its index
-    (crashed / "work" / "part-00000.npy").write_bytes(b"half")
+    (crashed / "work" / "part-00000.ids").write_bytes(b"half")
     tokenize(corpus, tokenizer, crashed)
     assert files(crashed) == files(tmp_path / "whole")
 

@@ -9,14 +9,12 @@ OUT holds `train.npy` and `validation.npy`, for each a table of spans that says 
 token came from, `tokens.json`, and `rejected.parquet` with the documents the mixture had no room for.
 """
 
-import os
 from pathlib import Path
 
 from components.tokenize.encode import encode_shards, read_index
 from components.tokenize.mixture import plan
 from components.tokenize.settings import TokenizeSettings
 from components.tokenize.write import write_facts, write_rejected, write_split
-from kajiya.engine import workers
 from kajiya.lm.tokenizer import end_of_sequence, load_tokenizer, vocabulary_size
 from kajiya.report import Report
 from kajiya.shards import list_shards
@@ -24,9 +22,6 @@ from kajiya.shards import list_shards
 
 def run(config: TokenizeSettings, corpus: Path, tokenizer: Path, *, out: Path, work: Path) -> Report:
     shards = list_shards(corpus)
-    # The encoder's own threads help when one process encodes; beside other workers they only crowd.
-    alone = min(workers(), len(shards)) == 1
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if alone else "false")
     loaded = load_tokenizer(tokenizer)
     ending = end_of_sequence(loaded, tokenizer)
     encode_shards(shards, tokenizer, work, config.seed)

@@ -1,7 +1,9 @@
 """Encode every document once, shard by shard, into the work folder; finished shards survive a crash."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -9,10 +11,13 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from kajiya.engine import map_shards
+from kajiya.engine import map_shards, workers
 from kajiya.errors import KajiyaError
-from kajiya.lm.tokenizer import encode_documents, load_tokenizer
+from kajiya.lm.encoder import Encoder
 from kajiya.shards import read_shard, write_shard
+
+# Enough for the encoder's threads, little enough for memory: a token is a Python number for a moment.
+_BATCH_DOCUMENTS = 1000
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,11 @@ class Index:
 
 
 def encode_shards(shards: list[Path], tokenizer: Path, work: Path, seed: int) -> None:
-    """Write `part-N.npy` (flat token ids) and `part-N.parquet` (the documents) for shard N."""
+    """Write `part-N.ids` (flat uint32 token ids) and `part-N.parquet` (the documents) for shard N."""
+    # The encoder's own threads help when one process encodes; beside other workers they only crowd.
+    threads = workers() if min(workers(), len(shards)) == 1 else 1
     tasks = [
-        (shard, tokenizer, work / f"part-{number:05d}", seed)
+        _Task(shard, tokenizer, work / f"part-{number:05d}", seed, threads)
         for number, shard in enumerate(shards)
         if not (work / f"part-{number:05d}.parquet").exists()
     ]
@@ -59,19 +66,33 @@ def read_index(work: Path, shards: int) -> Index:
     )
 
 
-def _encode_shard(task: tuple[Path, Path, Path, int]) -> None:
-    shard, folder, target, seed = task
-    table = read_shard(shard)
+class _Task(NamedTuple):
+    shard: Path
+    tokenizer: Path
+    target: Path
+    seed: int
+    threads: int
+
+
+def _encode_shard(task: _Task) -> None:
+    table = read_shard(task.shard)
+    encoder = Encoder(task.tokenizer, task.threads)
+    lengths = [np.empty(0, np.int64)]
+    with open(task.target.with_suffix(".ids"), "wb") as stream:
+        for batch in table.select(["text"]).to_batches(max_chunksize=_BATCH_DOCUMENTS):
+            encoded = encoder.encode(batch["text"].to_pylist())
+            encoded.ids.tofile(stream)
+            lengths.append(encoded.lengths)
+        stream.flush()
+        os.fsync(stream.fileno())
     ids = table["id"].to_pylist()
-    encoded = list(encode_documents(load_tokenizer(folder), table["text"].to_pylist()))
-    tokens = np.concatenate(encoded).astype(np.uint32) if encoded else np.empty(0, np.uint32)
-    np.save(target.with_suffix(".npy"), tokens, allow_pickle=False)
     index = {
         "document_id": ids,
         "source": table["source"],
-        "length": np.array([len(one) for one in encoded], dtype=np.int64),
+        "length": np.concatenate(lengths),
         "hash": np.array(
-            [xxhash.xxh3_64_intdigest(f"{seed}:{one}".encode()) for one in ids], dtype=np.uint64
+            [xxhash.xxh3_64_intdigest(f"{task.seed}:{one}".encode()) for one in ids], dtype=np.uint64
         ),
     }
-    write_shard(pa.table(index), target.with_suffix(".parquet"))  # last: it says that the part is whole
+    # Last: it says that the part is whole.
+    write_shard(pa.table(index), task.target.with_suffix(".parquet"))
