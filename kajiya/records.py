@@ -34,6 +34,18 @@ REJECTED = pa.schema(
     ]
 )
 
+# Sentences that decontaminate cut out of a document: characters begin to end (exclusive) of its old text.
+CUT = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("set", pa.string(), nullable=False),  # "jsquad/valid-v1.3"
+        pa.field("item", pa.string(), nullable=False),  # the item's id in that set
+        pa.field("begin", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+    ]
+)
+
 # Where a run of tokens came from: token_ids[start:end] of one split.
 TOKEN_SPAN = pa.schema(
     [

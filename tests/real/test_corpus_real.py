@@ -152,9 +152,10 @@ def test_jsquad_contexts_leaked_into_jaquad_are_found_exactly(contexts, tmp_path
     assert (len(items), (shares > 0.3).sum(), (shares > 0).sum()) == (2302, 24, 218)
 
     report, leaked = decontaminate_against(tmp_path, items, documents)
-    figures = report.figures["jsquad/valid-v1.3"]
-    assert figures["texts_covered"] == 24
-    assert figures["documents_dropped"] == len(leaked) > 0
+    figures = report.figures["sets"]["jsquad/valid-v1.3"]
+    assert figures["items"]["over_bound"] == 24
+    assert figures["items"]["over_bound_in_what_stays_together"] == 0
+    assert figures["documents"]["dropped"] == len(leaked) > 0
     # What went names one of the 24, and no document is left that holds one.
     assert {int(name) for name in leaked.values()} <= set(np.flatnonzero(shares > 0.3).tolist())
     left = [text for i, text in enumerate(documents) if f"jaquad:{i}" not in leaked]
