@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from components.sft import run
 from components.sft.examples import Rejected, encode
-from components.sft.policy import judge, refuse
+from components.sft.policy import Gate
 from components.sft.settings import LoraSettings, SftSettings
 from kajiya.errors import KajiyaError
 from kajiya.lm.conversations import (
@@ -21,6 +22,7 @@ from kajiya.lm.conversations import (
 )
 from kajiya.lm.tokenizer import copy_tokenizer
 
+POLICY = Path(__file__).parent.parent / "policy.yaml"
 SETTINGS = SftSettings(
     max_tokens=96, epochs=3, batch_size=8, micro_batch_size=8, learning_rate=3e-3, precision="fp32",
     validation_share=0.2, threads=1, log_every_steps=2,
@@ -73,7 +75,10 @@ def conversation(**values):
 
 def tune(base, instructions, out, settings=SETTINGS):
     out.mkdir()
-    report = run(settings, base, instructions, out=out)
+    sets = out.parent / "evaluation" / "english"
+    sets.mkdir(parents=True, exist_ok=True)
+    (sets / "valid-v0.1.json").write_text('{"text": "Nothing of this is said in any conversation."}')
+    report = run(settings, base, instructions, sets.parent, POLICY, out=out)
     report.check()
     return report
 
@@ -156,30 +161,66 @@ def test_folder_without_conversations_is_an_error(tmp_path):
         list(read_conversations(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "generator",
-    ["gpt-4", "GPT-4-turbo-2024", "gpt-3.5-turbo", "text-davinci-003", "claude-3", "openai/gpt-4o"],
-)
-def test_generator_whose_terms_forbid_training_is_refused_by_name(generator):
-    reason, _ = judge(generator, "CC0-1.0", SftSettings())
-    assert reason == f"forbidden_generator:{generator}"
+@pytest.fixture(scope="module")
+def evaluation_sets(tmp_path_factory):
+    """Train and valid of one set, the same question in each but for its place."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    (folder / "jcommonsenseqa").mkdir()
+    choices = {f"choice{i}": place for i, place in enumerate(["春", "夏", "秋", "冬", "朝"])}
+    for split, place in (("train", "仙台"), ("valid", "金沢")):
+        question = {"q_id": 1, "question": QUESTION.format(place), "label": 2} | choices
+        file = folder / "jcommonsenseqa" / f"{split}-v1.3.json"
+        file.write_text(json.dumps(question, ensure_ascii=False), encoding="utf-8")
+    return folder
 
 
-@pytest.mark.parametrize("generator", ["human", "gpt-neox-20b", "llm-jp-13b", "mixtral-8x7b"])
-def test_generator_that_is_free_to_learn_from_passes(generator):
-    assert judge(generator, "CC0-1.0", SftSettings()) is None
+QUESTION = "{}のまちを流れる川のほとりで、毎年いちばん大きなお祭りがひらかれる季節はいつでしょうか？"
 
 
-def test_allowed_lists_refuse_what_they_do_not_name():
-    config = SftSettings(allowed_generators=("human",), allowed_licenses=("CC-BY-SA-*", "CC0-1.0"))
-    assert judge("human", "cc-by-sa-4.0", config) is None
-    assert judge("mixtral", "CC0-1.0", config)[0] == "forbidden_generator:mixtral"
-    assert judge("human", "CC-BY-NC-4.0", config)[0] == "forbidden_license:CC-BY-NC-4.0"
+def judge(evaluation_sets, *conversations, **settings):
+    gate = Gate(SftSettings(**settings), evaluation_sets, POLICY)
+    return [refused.reason if refused else None for _, refused in gate.judge(conversations)]
 
 
-def test_forbidden_record_where_the_recipe_says_stop_is_an_error_naming_it():
-    with pytest.raises(KajiyaError, match=r"a\.jsonl:1: forbidden_generator:gpt-4"):
-        refuse(conversation(generator="gpt-4"), SftSettings(on_forbidden="stop"))
+def test_records_that_the_policy_does_not_clear_are_refused_by_name(evaluation_sets):
+    names = ["human", "gpt-4", "gpt4", "GPT-4-turbo-2024", "openai/gpt-4o", "my-model", "mixtral-8x7b"]
+    assert judge(evaluation_sets, *(conversation(generator=name) for name in names)) == [
+        None,
+        "forbidden_generator:gpt-4",
+        "forbidden_generator:gpt4",
+        "forbidden_generator:GPT-4-turbo-2024",
+        "forbidden_generator:openai/gpt-4o",
+        "unknown_generator:my-model",
+        None,
+    ]
+    assert judge(evaluation_sets, conversation(license="CC-BY-NC-4.0")) == ["forbidden_license:CC-BY-NC-4.0"]
+
+
+def test_unknown_generator_where_the_recipe_says_stop_names_record_and_line_to_add(evaluation_sets):
+    with pytest.raises(KajiyaError, match=r"a\.jsonl:1 \(r0\): generator 'm 1'(?s:.*)  \"m 1\": \[tuning\]"):
+        judge(evaluation_sets, conversation(generator="m 1"), on_forbidden="stop")
+
+
+def test_conversation_with_an_item_that_is_measured_is_refused(evaluation_sets):
+    def asks(place):
+        turns = [
+            message("user", f"次の問いに答えてください。\n{QUESTION.format(place)}"),
+            message("assistant", "秋"),
+        ]
+        return conversation(messages=turns)
+
+    # The train split may be learned from, where it is not nearly the same text.
+    assert judge(evaluation_sets, asks("金沢"), conversation()) == ["evaluation_overlap", None]
+    other = conversation(messages=[message("user", "秋のお祭りはいつですか？"), message("assistant")])
+    assert judge(evaluation_sets, other) == [None]
+    assert judge(evaluation_sets, asks("金沢"), evaluation_splits=("train",)) == ["evaluation_overlap"]
+
+
+def test_item_in_two_turns_of_a_conversation_is_refused(evaluation_sets):
+    half = len(QUESTION) // 2
+    question = QUESTION.format("金沢")
+    turns = [message("user", question[:half]), message("assistant", question[half:])]
+    assert judge(evaluation_sets, conversation(messages=turns)) == ["evaluation_overlap"]
 
 
 def test_conversation_longer_than_max_tokens_is_refused_whole(tokenizer):

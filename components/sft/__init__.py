@@ -1,8 +1,8 @@
 """Teach the base model to answer: instruction tuning on conversations, full or LoRA.
 
-BASE is a Hugging Face model folder, INSTRUCTIONS a folder of conversations (*.jsonl). Records written
-by a generator whose terms forbid it, or under a license that is not allowed, are refused by name. The
-loss counts the assistant's tokens only. OUT is a complete model folder with the chat template in its
+BASE is a Hugging Face model folder, INSTRUCTIONS a folder of conversations (*.jsonl). Records whose
+license or generator POLICY does not clear for tuning are refused by name, and so are those that hold an
+item of EVALUATION_SETS: a model must not have been taught what it is measured on. The loss counts the assistant's tokens only. OUT is a complete model folder with the chat template in its
 tokenizer, `metrics.jsonl`, and `rejected.jsonl`, which names every refused record and why.
 """
 
@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from components.sft.examples import Example, Rejected, encode, split
-from components.sft.policy import refuse
+from components.sft.policy import Gate
 from components.sft.settings import SftSettings
 from components.sft.train import tune
 from kajiya.engine import progress
@@ -22,7 +22,9 @@ from kajiya.report import Flow, Report
 from kajiya.shards import write_file
 
 
-def run(config: SftSettings, base: Path, instructions: Path, *, out: Path) -> Report:
+def run(
+    config: SftSettings, base: Path, instructions: Path, evaluation_sets: Path, policy: Path, *, out: Path
+) -> Report:
     if not (base / "config.json").is_file():
         raise KajiyaError(f"{base}: no config.json, so no model to tune. Run the stage `pretrain` first.")
     tokenizer = load_chat_tokenizer(base)
@@ -30,9 +32,10 @@ def run(config: SftSettings, base: Path, instructions: Path, *, out: Path) -> Re
     examples: list[Example] = []
     rejected: list[Rejected] = []
     came_in = 0
-    for conversation in progress(read_conversations(instructions), "sft: read"):
+    gate = Gate(config, evaluation_sets, policy)
+    for conversation, refused in gate.judge(progress(read_conversations(instructions), "sft: read")):
         came_in += 1
-        outcome = refuse(conversation, config) or encode(conversation, tokenizer, config.max_tokens)
+        outcome = refused or encode(conversation, tokenizer, config.max_tokens)
         (rejected if isinstance(outcome, Rejected) else examples).append(outcome)
     training, validation = split(examples, config.validation_share, config.seed)
     if not training:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from kajiya.overlap import OverlapSettings
 from kajiya.settings import Settings
 
 
@@ -17,18 +18,13 @@ class LoraSettings(Settings):
 
 
 class SftSettings(Settings):
-    forbidden_generators: tuple[str, ...] = (
-        "gpt-3*", "gpt-4*", "gpt-5*", "chatgpt*", "text-davinci*", "o1*", "o3*", "o4*",
-        "claude*", "gemini*", "palm*", "bard*", "grok*", "command*", "llama-2*", "llama-3-*",
-    )  # fmt: skip
-    """Generators whose terms forbid training other models on what they wrote; * stands for anything,
-    case does not count."""
-    allowed_generators: tuple[str, ...] | None = None
-    """Generators that are allowed, as patterns; null: all that are not forbidden."""
-    allowed_licenses: tuple[str, ...] | None = None
-    """Licenses that are allowed, as patterns; null: all."""
     on_forbidden: Literal["drop", "stop"] = "drop"
-    """drop: leave refused records out, name and count them. stop: end with an error at the first."""
+    """What becomes of records that policy.yaml refuses. drop: leave them out, name and count them. stop: end
+    with an error at the first."""
+    evaluation_overlap: OverlapSettings = OverlapSettings()
+    """Conversations that hold an item of the evaluation sets are left out."""
+    evaluation_splits: tuple[str, ...] = ("valid",)
+    """Splits of the evaluation sets to keep out: those that models are measured on. Tuning on `train` is fair."""
     max_tokens: int = Field(2048, ge=8)
     """Longest conversation in tokens; a longer one is left out whole: cut, it would teach to stop short."""
     epochs: float = Field(3.0, gt=0)
