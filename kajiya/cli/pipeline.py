@@ -1,0 +1,134 @@
+"""Run the pipeline, say where it stands, and show what it gave."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from kajiya.cli.project import PARAMS, RECIPES, REPORTS
+from kajiya.console_table import new_table, print_table
+
+Recipe = Annotated[
+    str | None, typer.Option("--recipe", "-r", metavar="NAME", help="A recipe: recipes/NAME.yaml.")
+]
+
+
+def run(
+    recipe: Recipe = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STAGE", help="Stop after this stage: `dedupe`, `clean@c4`, or `clean` for all."
+        ),
+    ] = None,
+) -> None:
+    """Run what is not up to date, independent stages at the same time.
+
+    Stages, order and paths are read from dvc.yaml. Finished stages are kept: after a failure or
+    Ctrl-C, the same command continues. Everything a stage says stands in logs/STAGE.log. At the end
+    comes a table, and a page per recipe in reports/.
+
+    Environment: KAJIYA_JOBS, stages at the same time (default: one per core); KAJIYA_WORKERS,
+    processes within a stage; PREFECT_API_URL, a Prefect server to show the run in.
+
+    Exit status: 0 all is well, 1 a stage failed, 2 the command cannot be followed, 130 stopped.
+
+    Examples:
+
+        kajiya run                      all active recipes
+        kajiya run --recipe smoke       one recipe and what it stands on
+        kajiya run --until dedupe       a part of the chain
+    """
+    from flows.run import run as walk
+
+    console = Console()
+    ending = walk(recipe, until, console)
+    for name in _names(recipe):
+        page = REPORTS / f"{name}.html"
+        if ending.moved or not page.exists():
+            _write_page(name)
+        console.print(f"Report: {page}", highlight=False)
+    raise typer.Exit(ending.status)
+
+
+def status(recipe: Recipe = None) -> None:
+    """Show the state of every stage, and the registered versions with their scores.
+
+    current: as dvc.lock has it; changed: would run, and why; waiting: something before it would run;
+    never: no run yet; running: a process is at it now.
+
+    Examples:
+
+        kajiya status
+        kajiya status --recipe smoke
+    """
+    from flows.states import stage_states
+
+    console = Console()
+    table = new_table("stage", "state", "seconds", "why", right=("seconds",))
+    for one in stage_states(Path.cwd(), recipe):
+        seconds = f"{one.seconds:.1f}" if one.seconds is not None else ""
+        table.add_row(one.name, f"[{_STATE_STYLES[one.state]}]{one.state}[/]", seconds, escape(one.reason))
+    print_table(console, table)
+    console.print()
+    _print_versions(console, recipe)
+
+
+_STATE_STYLES = {
+    "current": "green",
+    "changed": "yellow",
+    "waiting": "yellow",
+    "never": "dim",
+    "running": "bold cyan",
+}
+
+
+def _print_versions(console: Console, recipe: str | None) -> None:
+    from kajiya.registry import how_to_open, list_versions
+
+    versions = list_versions(recipe)
+    if not versions:
+        console.print("No registered versions yet: [bold]kajiya run[/bold] makes some.")
+        return
+    table = new_table("version", "variant", "aliases", "scores")
+    for one in versions:
+        scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(one.scores.items()))
+        table.add_row(f"{one.name}/{one.version}", one.variant, ", ".join(one.aliases), escape(scores))
+    print_table(console, table)
+    console.print(f"\nIn MLflow: {how_to_open()}", markup=False, highlight=False, soft_wrap=True)
+
+
+def report(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="One recipe; without it, all active ones.")
+    ] = None,
+) -> None:
+    """Write the page of each recipe to reports/: documents, losses, scores, sizes, seconds.
+
+    It is one file that opens offline, made from what the stages left; a part that has not run yet
+    says so. `kajiya run` writes it at its end.
+
+    Examples:
+
+        kajiya report
+        kajiya report smoke
+    """
+    for name in _names(recipe):
+        typer.echo(f"Report: {_write_page(name)}")
+
+
+def _names(recipe: str | None) -> list[str]:
+    """The recipe asked for, or all active ones."""
+    from kajiya.recipes import list_recipes, require_recipe
+
+    if recipe is not None:
+        return [require_recipe(RECIPES, recipe).stem]
+    return [one.name for one in list_recipes(RECIPES, PARAMS) if one.active]
+
+
+def _write_page(recipe: str) -> Path:
+    from kajiya.report_page import write_page
+
+    return write_page(Path.cwd(), recipe, REPORTS)

@@ -1,0 +1,8 @@
+"""Where the files of a project lie, seen from its root."""
+
+from pathlib import Path
+
+PIPELINE = Path("dvc.yaml")
+PARAMS = Path("params.yaml")
+RECIPES = Path("recipes")
+REPORTS = Path("reports")
