@@ -4,137 +4,107 @@ CLEANED is the folder of the cleaned sources, one subfolder each. Texts are comp
 space over character n-grams. Signatures of all documents are brought together in bands (how many is
 derived from the threshold); pairs that meet are verified by the exact Jaccard similarity of their
 n-gram sets. Of two copies the one of the earlier source in `priority` stays, then the longer one,
-then the one with the lower id.
+then the one that comes first. What stays may lose lines that stand in many documents (`boilerplate`).
 
 OUT holds the documents by source in the order of `priority`, and within a source in the order they
-came, one shard per shard read. `rejected/` gives `exact_duplicate` or `near_duplicate` as `reason`
-and the id of the document that stays as `detail`.
+came, one shard per shard read. `rejected/` gives `exact_duplicate`, `near_duplicate` or `boilerplate`
+as `reason`, and for a copy the id of the document that stays as `detail`. `clusters/` lists every copy
+beside the one kept, `boilerplate.parquet` the lines taken out.
 
-Memory: 600 bytes a document, and 8 bytes a character of those that have a candidate.
+The text is read three times, a few megabytes at a time; what must meet (hashes, pairs, n-gram sets)
+lies on disk in OUT and is sorted within KAJIYA_MEMORY_MB. About 30 bytes a document stay in memory.
 """
 
+import shutil
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import Field
 
-from components.dedupe.clusters import Buckets, Sets, buckets, first_of_equal, near_duplicates
+from components.dedupe.boilerplate import common_lines
+from components.dedupe.budget import working_bytes
+from components.dedupe.copies import Found, find_copies
+from components.dedupe.corpus import Corpus, check_ids, list_corpus, scan, spilled
 from components.dedupe.minhash import Bands, choose_bands
-from components.dedupe.shards import (
-    Catalogue,
+from components.dedupe.scan import Scanned
+from components.dedupe.settings import BoilerplateSettings, DedupeSettings
+from components.dedupe.spill import ascending
+from components.dedupe.write import (
+    LineRule,
+    Verdicts,
     WriteTask,
-    count_rows,
-    scan,
-    shingle_sets,
-    sources_in_order,
-    write_deduped,
+    Written,
+    divide_shard,
+    write_boilerplate,
+    write_clusters,
 )
 from kajiya.engine import map_shards
-from kajiya.errors import KajiyaError
 from kajiya.report import Flow, Report
-from kajiya.settings import Settings
-from kajiya.shards import list_shards, shard_path
+from kajiya.shards import shard_path
 
-
-class DedupeSettings(Settings):
-    """Settings of `dedupe`."""
-
-    priority: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Every source of the corpus, best first: of two copies that of the earlier source stays."""
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Jaccard similarity of the n-gram sets from which on two texts are copies."""
-    ngram_chars: Annotated[int, Field(ge=1)] = 5
-    """Characters of an n-gram."""
-    permutations: Annotated[int, Field(ge=16, le=1024)] = 128
-    """Length of a signature: more find more of the pairs near the threshold, and take longer."""
+__all__ = ["BoilerplateSettings", "DedupeSettings", "run"]
 
 
 def run(config: DedupeSettings, cleaned: Path, *, out: Path) -> Report:
-    folders = sources_in_order(cleaned, config.priority)
-    documents = scan(folders, config.ngram_chars, config.permutations)
-    _check_ids(documents.ids, cleaned)
-    shards = _Shards.of(folders)
-    ranked = _by_rank(documents)
-
-    first = first_of_equal(documents.hashes[ranked])
+    memory_bytes = working_bytes()
+    corpus = list_corpus(cleaned, config.priority)
+    spill = out / "spill"  # below OUT while the stage works: a kill leaves nothing of it
+    spill.mkdir()
     bands = choose_bands(config.permutations, config.threshold)
-    minima = documents.signatures[ranked]
-    groups = buckets(minima, first, bands)
-    sets = _shingles_by_rank(config, shards, ranked, groups)
-    stays = near_duplicates(minima, first, groups, sets, config.threshold)
-
-    kept, exact = np.empty_like(stays), np.empty(len(stays), bool)
-    kept[ranked] = ranked[stays]
-    exact[ranked] = first != np.arange(len(first))
-    flows = _write(shards, pc.take(documents.ids, pa.array(kept)), exact, out)
-    return Report(flows=flows, figures=_figures(config, bands, kept))
-
-
-class _Shards(NamedTuple):
-    """All shards in the order of priority."""
-
-    paths: list[Path]
-    begins: np.ndarray
-    """Position of the first document of each shard, and the number of documents at the end."""
-
-    @classmethod
-    def of(cls, folders: list[Path]) -> "_Shards":
-        paths = [shard for folder in folders for shard in list_shards(folder)]
-        return cls(paths, np.cumsum([0, *(count_rows(path) for path in paths)]))
+    scanned = scan(corpus, config, bands, spill)
+    check_ids(cleaned, scanned, spill, memory_bytes // 8)
+    found = find_copies(corpus, config, scanned, spill, memory_bytes)
+    lines = _lines(config.boilerplate, scanned, found, memory_bytes // 8)
+    written = _write(config, corpus, found.verdicts, lines, out)
+    write_clusters(shard_path(out / "clusters", 0), found.verdicts, spill)
+    write_boilerplate(out / "boilerplate.parquet", lines, written)
+    shutil.rmtree(spill)
+    flows = _flows(corpus, written)
+    return Report(flows=flows, figures=_figures(config, bands, found) | _line_figures(corpus, lines, written))
 
 
-def _check_ids(ids: pa.Array, cleaned: Path) -> None:
-    counts = pc.value_counts(ids)
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1))
-    if len(repeated):
-        name = repeated.field("values")[0].as_py()
-        raise KajiyaError(
-            f"{cleaned}: two documents have the id {name}. An id must be unique in the corpus:"
-            " crawl the sources again, each into a folder of its own name."
-        )
+def _lines(
+    config: BoilerplateSettings, scanned: list[Scanned], found: Found, sort_bytes: int
+) -> LineRule | None:
+    if not config.sources:
+        return None
+    stays = found.verdicts.kept == np.arange(len(found.ranks))
+    groups = ascending(spilled(scanned, "lines"), sort_bytes)
+    common = common_lines(groups, stays, found.ranks, config.max_documents)
+    return LineRule(common, config.keep_first, config.min_chars_left)
 
 
-def _by_rank(documents: Catalogue) -> np.ndarray:
-    """Positions of the documents, best copy first."""
-    table = pa.table({"source": documents.source, "length": documents.lengths, "id": documents.ids})
-    keys = [("source", "ascending"), ("length", "descending"), ("id", "ascending")]
-    return np.asarray(pc.sort_indices(table, keys)).astype(np.int64)
-
-
-def _shingles_by_rank(config: DedupeSettings, shards: _Shards, ranked: np.ndarray, groups: Buckets) -> Sets:
-    """N-gram sets numbered by rank; empty for documents that have no candidate."""
-    wanted = np.unique(groups.members)
-    in_input_order = np.argsort(ranked[wanted])
-    found = shingle_sets(shards.paths, shards.begins, ranked[wanted][in_input_order], config.ngram_chars)
-    begins, ends = np.zeros(len(ranked), np.int64), np.zeros(len(ranked), np.int64)
-    begins[wanted[in_input_order]] = found.offsets[:-1]
-    ends[wanted[in_input_order]] = found.offsets[1:]
-    return Sets(found.points, begins, ends)
-
-
-def _write(shards: _Shards, kept_ids: pa.Array, exact: np.ndarray, out: Path) -> dict[str, Flow]:
+def _write(
+    config: DedupeSettings, corpus: Corpus, verdicts: Verdicts, lines: LineRule | None, out: Path
+) -> list[Written]:
     tasks = [
         WriteTask(
-            path, shard_path(out, index), shard_path(out / "rejected", index), kept_ids[a:b], exact[a:b]
+            path,
+            begin,
+            shard_path(out, number),
+            shard_path(out / "rejected", number),
+            Verdicts(*(column[begin:end] for column in verdicts)),
+            out / "spill",
+            config.threshold,
+            lines if path.parent.name in config.boilerplate.sources else None,
         )
-        for index, (path, a, b) in enumerate(
-            zip(shards.paths, shards.begins, shards.begins[1:], strict=False)
-        )
+        for number, (path, begin, end) in enumerate(corpus.parts())
     ]
+    return list(map_shards(divide_shard, tasks, "write"))
+
+
+def _flows(corpus: Corpus, written: list[Written]) -> dict[str, Flow]:
     flows: dict[str, Flow] = {}
-    for task, written in zip(tasks, map_shards(write_deduped, tasks, "write"), strict=True):
-        flow = flows.setdefault(task.shard.parent.name, Flow())
-        flow.came_in += len(task.exact)
-        flow.out += written.kept
-        flow.rejected.update({"exact_duplicate": written.exact, "near_duplicate": written.near})
+    for (path, begin, end), part in zip(corpus.parts(), written, strict=True):
+        flow = flows.setdefault(path.parent.name, Flow())
+        flow.came_in += end - begin
+        flow.out += part.kept
+        flow.rejected.update(part.rejected)
     return flows
 
 
-def _figures(config: DedupeSettings, bands: Bands, kept: np.ndarray) -> dict[str, float]:
-    copies = np.bincount(kept, minlength=1)
+def _figures(config: DedupeSettings, bands: Bands, found: Found) -> dict[str, Any]:
+    copies = np.bincount(found.verdicts.kept, minlength=1)
     return {
         "bands": bands.count,
         "rows_per_band": bands.rows,
@@ -143,4 +113,17 @@ def _figures(config: DedupeSettings, bands: Bands, kept: np.ndarray) -> dict[str
         ),
         "documents_with_copies": int((copies > 1).sum()),
         "largest_group_of_copies": int(copies.max()),
+        **found.figures,
     }
+
+
+def _line_figures(corpus: Corpus, lines: LineRule | None, written: list[Written]) -> dict[str, Any]:
+    """Per source what was taken out."""
+    if not lines:
+        return {}
+    sources: dict[str, dict[str, int]] = {}
+    for path, part in zip(corpus.shards, written, strict=True):
+        counts = sources.setdefault(path.parent.name, {"documents_shortened": 0, "lines_removed": 0})
+        counts["documents_shortened"] += part.shortened
+        counts["lines_removed"] += part.removed.total()
+    return {"boilerplate_lines": len(lines.common.hashes), "boilerplate": sources}

@@ -41,19 +41,21 @@ def signatures(texts: Points, n: int, permutations: int) -> np.ndarray:
     return _signatures(ngram_hashes(texts.points, n), *texts, n, factors, shifts)
 
 
-def shingles(texts: Points, n: int) -> Points:
-    """The different n-grams of each text, as ascending hashes (uint64)."""
+def band_keys(table: np.ndarray, bands: Bands) -> np.ndarray:
+    """uint64[texts, bands]: a hash over the rows of each band and the band's number."""
+    return _band_keys(table, bands.count, bands.rows)
+
+
+def shingles(texts: Points, n: int) -> list[np.ndarray]:
+    """Per text its different n-grams as ascending hashes, uint32.
+
+    32 bits of a hash: of two texts with 10,000 n-grams each, 0.02 unequal ones are taken for equal.
+    """
     hashes = ngram_hashes(texts.points, n)
-    sets = [_ngrams(hashes, *texts, index, n) for index in range(len(texts.offsets) - 1)]
-    sets = [np.unique(one) for one in sets]
-    offsets = np.zeros(len(sets) + 1, np.int64)
-    np.cumsum([len(one) for one in sets], out=offsets[1:])
-    return Points(np.concatenate([np.zeros(0, np.uint64), *sets]), offsets)
-
-
-def band_hashes(table: np.ndarray, band: int, bands: Bands) -> np.ndarray:
-    """One 64-bit hash per text over the rows of one band."""
-    return _band_hashes(table, band * bands.rows, bands.rows)
+    return [
+        np.unique((_ngrams(hashes, *texts, index, n) >> np.uint64(32)).astype(np.uint32))
+        for index in range(len(texts.offsets) - 1)
+    ]
 
 
 @njit(cache=True, nogil=True)
@@ -69,35 +71,43 @@ def _ngrams(hashes, points, offsets, text, n):
 
 @njit(cache=True, nogil=True)
 def _signatures(hashes, points, offsets, n, factors, shifts):
-    permutations = len(factors)
-    result = np.full((len(offsets) - 1, permutations), 0xFFFFFFFF, np.uint32)
+    result = np.full((len(offsets) - 1, len(factors)), 0xFFFFFFFF, np.uint32)
     for text in range(len(offsets) - 1):
-        row = result[text]
-        values = _ngrams(hashes, points, offsets, text, n)
-        last = len(values) - 1
-        # Four n-grams a turn, in 32-bit arithmetic without branches: the compiler makes vector code of
-        # it, and the row is read and written a quarter as often. A minimum may see the last one twice.
-        for i in range(0, last + 1, 4):
-            v0 = np.uint32(values[i] >> np.uint64(32))
-            v1 = np.uint32(values[min(i + 1, last)] >> np.uint64(32))
-            v2 = np.uint32(values[min(i + 2, last)] >> np.uint64(32))
-            v3 = np.uint32(values[min(i + 3, last)] >> np.uint64(32))
-            for k in range(permutations):
-                h0 = np.uint32(v0 * factors[k] + shifts[k])
-                h1 = np.uint32(v1 * factors[k] + shifts[k])
-                h2 = np.uint32(v2 * factors[k] + shifts[k])
-                h3 = np.uint32(v3 * factors[k] + shifts[k])
-                row[k] = min(row[k], h0, h1, h2, h3)
+        _minima(_ngrams(hashes, points, offsets, text, n), factors, shifts, result[text])
     return result
 
 
 @njit(cache=True, nogil=True)
-def _band_hashes(table, first, rows):
-    result = np.empty(len(table), np.uint64)
+def _minima(values, factors, shifts, row):
+    """Eight n-grams a turn, in 32-bit arithmetic without branches: the compiler makes vector code of it,
+    and the row is read and written an eighth as often. A minimum may see the last one again."""
+    last = len(values) - 1
+    high = np.uint64(32)
+    for i in range(0, last + 1, 8):
+        v0 = np.uint32(values[i] >> high)
+        v1 = np.uint32(values[min(i + 1, last)] >> high)
+        v2 = np.uint32(values[min(i + 2, last)] >> high)
+        v3 = np.uint32(values[min(i + 3, last)] >> high)
+        v4 = np.uint32(values[min(i + 4, last)] >> high)
+        v5 = np.uint32(values[min(i + 5, last)] >> high)
+        v6 = np.uint32(values[min(i + 6, last)] >> high)
+        v7 = np.uint32(values[min(i + 7, last)] >> high)
+        for k in range(len(factors)):
+            a, b = factors[k], shifts[k]
+            low = min(row[k], np.uint32(v0 * a + b), np.uint32(v1 * a + b))
+            low = min(low, np.uint32(v2 * a + b), np.uint32(v3 * a + b))
+            low = min(low, np.uint32(v4 * a + b), np.uint32(v5 * a + b))
+            row[k] = min(low, np.uint32(v6 * a + b), np.uint32(v7 * a + b))
+
+
+@njit(cache=True, nogil=True)
+def _band_keys(table, count, rows):
+    result = np.empty((len(table), count), np.uint64)
     for text in range(len(table)):
-        value = np.uint64(0x9E3779B97F4A7C15)
-        for k in range(first, first + rows):
-            value = (value ^ np.uint64(table[text, k])) * np.uint64(0xD6E8FEB86659FD93)
-            value ^= value >> np.uint64(32)
-        result[text] = value
+        for band in range(count):
+            value = np.uint64(0x9E3779B97F4A7C15) + np.uint64(band)
+            for k in range(band * rows, (band + 1) * rows):
+                value = (value ^ np.uint64(table[text, k])) * np.uint64(0xD6E8FEB86659FD93)
+                value ^= value >> np.uint64(32)
+            result[text, band] = value
     return result

@@ -1,0 +1,180 @@
+"""Third pass over the text: divide every shard into what stays and what goes."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.dedupe.boilerplate import CommonLines, shorten
+from components.dedupe.identifiers import take_ids
+from components.dedupe.stream import BatchWriter, read_batches
+from kajiya.records import DOCUMENT, REJECTED, as_rejected
+
+CLUSTER = pa.schema(
+    [
+        pa.field("kept_id", pa.string(), nullable=False),
+        pa.field("copy_id", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # exact, near
+        pa.field("jaccard", pa.float64(), nullable=False),  # of the copy and the one kept
+    ]
+)
+BOILERPLATE = pa.schema(
+    [
+        pa.field("line", pa.string(), nullable=False),
+        pa.field("documents", pa.int64(), nullable=False),  # that stay and hold it
+        pa.field("removed", pa.int64(), nullable=False),  # occurrences taken out
+    ]
+)
+_CLUSTER_ROWS = 1 << 17
+_DECIMALS = 6  # float32 holds no more
+
+
+class Verdicts(NamedTuple):
+    """What becomes of consecutive documents."""
+
+    kept: np.ndarray
+    """uint32: number of the document that stays in its place, maybe itself."""
+    jaccard: np.ndarray
+    exact: np.ndarray
+    """Whether it goes as an exact duplicate."""
+
+
+class LineRule(NamedTuple):
+    """What is done about lines that stand in many documents."""
+
+    common: CommonLines
+    keep_first: bool
+    min_chars_left: int
+
+
+class WriteTask(NamedTuple):
+    shard: Path
+    first_document: int
+    kept: Path
+    rejected: Path
+    verdicts: Verdicts
+    ids: Path
+    """Folder of the ids of all documents."""
+    threshold: float
+    lines: LineRule | None
+
+
+@dataclass
+class Written:
+    """Counts of a shard."""
+
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Documents by reason."""
+    shortened: int = 0
+    """Documents that lost a line and stay."""
+    removed: Counter[int] = field(default_factory=Counter)
+    """Occurrences taken out, by index among the common lines."""
+    lines: dict[int, str] = field(default_factory=dict)
+    """The text of these lines."""
+
+
+def divide_shard(task: WriteTask) -> Written:
+    written = Written()
+    begin = 0
+    with BatchWriter(task.kept, DOCUMENT) as kept, BatchWriter(task.rejected, REJECTED) as rejected:
+        for table in read_batches(task.shard):
+            end = begin + table.num_rows
+            documents = np.arange(begin, end, dtype=np.uint32) + np.uint32(task.first_document)
+            verdicts = Verdicts(*(column[begin:end] for column in task.verdicts))
+            begin = end
+            stays = verdicts.kept == documents
+            gone = _copies(task, table.filter(pa.array(~stays)), Verdicts(*(v[~stays] for v in verdicts)))
+            staying = table.filter(pa.array(stays)) if len(gone) else table
+            emptied = gone.slice(0, 0)
+            if task.lines:
+                staying, emptied = _without_common_lines(task.lines, staying, documents[stays], written)
+            kept.add(staying)
+            written.kept += len(staying)
+            for part in (gone, emptied):
+                rejected.add(part)
+                written.rejected.update(part["reason"].to_pylist())
+    return written
+
+
+def _copies(task: WriteTask, gone: pa.Table, verdicts: Verdicts) -> pa.Table:
+    reasons = np.where(verdicts.exact, "exact_duplicate", "near_duplicate").astype(object)
+    measured = np.where(verdicts.exact, np.nan, _rounded(verdicts.jaccard))
+    bound = np.where(verdicts.exact, np.nan, task.threshold)
+    return as_rejected(gone, reasons, take_ids(task.ids, verdicts.kept), measured, bound)
+
+
+def _rounded(jaccard: np.ndarray) -> np.ndarray:
+    return np.round(jaccard.astype(np.float64), _DECIMALS)
+
+
+def _without_common_lines(
+    rule: LineRule, table: pa.Table, documents: np.ndarray, written: Written
+) -> tuple[pa.Table, pa.Table]:
+    """What stays with its lines taken out, and what is left too short by it, as it came."""
+    column = table["text"].combine_chunks()
+    texts, emptied, left = {}, [], []
+    for index, shortened in shorten(column, documents, rule.common, rule.keep_first):
+        chars = len("".join(shortened.text.split()))
+        if chars < rule.min_chars_left:
+            emptied.append(index)
+            left.append(chars)
+            continue
+        texts[index] = shortened.text
+        written.shortened += 1
+        for number, line in shortened.removed:
+            written.removed[number] += 1
+            written.lines.setdefault(number, line.strip())
+    bounds = np.full(len(emptied), rule.min_chars_left)
+    rejected = as_rejected(
+        table.take(pa.array(emptied, pa.int64())),
+        ["boilerplate"] * len(emptied),
+        [""] * len(emptied),
+        left,
+        bounds,
+    )
+    if texts:
+        new = pa.array([texts.get(i) for i in range(len(table))], pa.large_string())
+        table = table.set_column(
+            DOCUMENT.names.index("text"), DOCUMENT.field("text"), pc.coalesce(new, column)
+        )
+    stays = np.ones(len(table), bool)
+    stays[emptied] = False
+    return table.filter(pa.array(stays)), rejected
+
+
+def write_clusters(path: Path, verdicts: Verdicts, ids: Path) -> None:
+    """One row per document that goes, by the one kept and then by the copy, in the order of the corpus."""
+    copies = np.flatnonzero(verdicts.kept != np.arange(len(verdicts.kept)))
+    copies = copies[np.argsort(verdicts.kept[copies], kind="stable")]
+    with BatchWriter(path, CLUSTER) as writer:
+        for begin in range(0, len(copies), _CLUSTER_ROWS):
+            part = copies[begin : begin + _CLUSTER_ROWS]
+            columns = {
+                "kept_id": take_ids(ids, verdicts.kept[part]),
+                "copy_id": take_ids(ids, part),
+                "kind": pa.array(np.where(verdicts.exact[part], "exact", "near")),
+                "jaccard": pa.array(_rounded(verdicts.jaccard[part])),
+            }
+            writer.add(pa.table(columns, schema=CLUSTER))
+
+
+def write_boilerplate(path: Path, rule: LineRule | None, written: list[Written]) -> None:
+    """Every line that was taken out, the most frequent first."""
+    removed: Counter[int] = Counter()
+    texts: dict[int, str] = {}
+    for part in written:
+        removed.update(part.removed)
+        texts |= part.lines
+    rows = [
+        {"line": texts[i], "documents": int(rule.common.documents[i]), "removed": removed[i]}
+        for i in removed
+        if rule
+    ]
+    rows.sort(key=lambda row: (-row["documents"], row["line"]))
+    with BatchWriter(path, BOILERPLATE) as writer:
+        writer.add(pa.Table.from_pylist(rows, BOILERPLATE))
