@@ -88,7 +88,7 @@ def _decode(data, bounds, table):  # type: ignore[no-untyped-def]
             if point < len(table):
                 point = table[point]
             points[n] = point
-            n += np.int64(point != 0)  # what is left out is written over
+            n += int(point != 0)  # what is left out is written over
             i += size
         offsets[text + 1] = n
     return points[:n], offsets

@@ -1,4 +1,4 @@
-"""What can be set in `dedupe`."""
+"""Settings of `dedupe`."""
 
 from typing import Annotated, Literal, Self
 
