@@ -1,5 +1,7 @@
 """The one exception a person is meant to read: what was wrong, where, and what to do."""
 
+import errno
+import os
 import re
 
 
@@ -13,3 +15,22 @@ class KajiyaError(Exception):
 def without_passwords(text: str) -> str:
     """The text with what stands before the @ of an address (`postgresql://user:password@host`) taken out."""
     return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
+
+
+_DISK_REMEDIES = {
+    errno.ENOSPC: "The disk is full: free some space and run again; finished work is kept.",
+    errno.EDQUOT: "Your quota of this disk is used up: free some space and run again; finished work is kept.",
+    errno.EROFS: "It is on a read-only file system: choose another place.",
+    errno.EACCES: "No permission: check the owner and mode of the folder.",
+}
+
+
+def disk_error(error: OSError, where: object) -> KajiyaError | None:
+    """What to do about a disk that refuses; None when it is another matter.
+
+    where: the path meant when the error names none (a write to a file that is open does not).
+    """
+    if error.errno not in _DISK_REMEDIES:
+        return None
+    path = error.filename or where
+    return KajiyaError(f"{path}: {os.strerror(error.errno)}. {_DISK_REMEDIES[error.errno]}")

@@ -5,7 +5,6 @@ its inputs, gives it a private folder to write into and publishes that folder in
 stage killed at any moment leaves the old output or none.
 """
 
-import errno
 import fcntl
 import inspect
 import json
@@ -21,7 +20,7 @@ from typing import Any
 
 import xxhash
 
-from kajiya.errors import KajiyaError
+from kajiya.errors import KajiyaError, disk_error
 from kajiya.report import Report
 from kajiya.settings import load_settings
 from kajiya.settings_docs import class_text
@@ -35,6 +34,7 @@ def main(run: Callable[..., Report], keyed: bool = False) -> None:
     (`data/clean/wikipedia` takes its settings from `clean.wikipedia`).
     """
     stage = run.__module__.split(".")[1]
+    paths: list[Path] = [Path()]
     try:
         params, paths = _parse(stage, run, keyed, sys.argv[1:])
         *inputs, out = paths
@@ -44,9 +44,10 @@ def main(run: Callable[..., Report], keyed: bool = False) -> None:
     except KajiyaError as error:
         sys.exit(f"error: {stage}: {error}")
     except OSError as error:
-        if error.errno not in _DISK_REMEDIES:
+        told = disk_error(error, paths[-1])
+        if told is None:
             raise
-        sys.exit(f"error: {stage}: {error}. {_DISK_REMEDIES[error.errno]}")
+        sys.exit(f"error: {stage}: {told}")
 
 
 def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Path) -> Report:
@@ -182,14 +183,6 @@ def _run_record(started: float) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
-
-
-_DISK_REMEDIES = {
-    errno.ENOSPC: "The disk is full: free some space and run again; finished work is kept.",
-    errno.EDQUOT: "Your quota of this disk is used up: free some space and run again; finished work is kept.",
-    errno.EROFS: "The output folder is on a read-only file system: choose another OUT.",
-    errno.EACCES: "No permission: check the owner and mode of the output folder.",
-}
 
 
 def _parse(stage: str, run: Callable[..., Report], keyed: bool, argv: list[str]) -> tuple[Path, list[Path]]:

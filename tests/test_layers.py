@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 WITHOUT_INFLUENCE = {
     "kajiya": "empty",
     "kajiya.engine": "placement and progress bars",
+    "kajiya.ledger": "recalls what the stage itself made, by the same code",
     "kajiya.errors": "words for a person",
     "kajiya.settings": "checks settings; their values are parameters of the stage",
     "kajiya.settings_docs": "help texts",
