@@ -2,10 +2,11 @@
 
 import pytest
 
-from components.crawl.dump import Page
+from components.crawl.dump_xml import Page
 from components.crawl.minutes import meeting_text, speech_text
 from components.crawl.wikipedia import rejection
-from components.crawl.wikitext import drop_tables, extract_text
+from components.crawl.wikitext import extract_text
+from components.crawl.wikitext.tables import drop_tables
 
 
 @pytest.mark.parametrize(
@@ -16,11 +17,11 @@ from components.crawl.wikitext import drop_tables, extract_text
         ("前<!-- 消す -->後", "前後"),
         ("前<br />後", "前\n後"),
         ("[[ファイル:a.jpg|thumb|説明の[[語]]]]本文[[Category:町]][[en:Town]]", "本文"),
-        ("[[:Category:町]]を見よ", "Category:町を見よ"),
+        ("[[:Category:町]]を見よ", "町を見よ"),
         ("[https://a.example 題名]と[https://b.example]", "題名と"),
         ("* 一\n** [[二]]\n# 三\n; 四\n: 五", "一\n二\n三\n四\n五"),
         ("<poem>\n古池や\n蛙飛びこむ\n</poem>", "古池や\n蛙飛びこむ"),
-        ("式は<math>x^2</math>で<gallery>\na.png|題\n</gallery>ある", "式はである"),
+        ("式は<math>x^2</math>で<gallery>\na.png|題\n</gallery>ある", "式は$x^2$である"),
         ("<ruby>鍛冶<rp>（</rp><rt>かじ</rt><rp>）</rp></ruby>屋", "鍛冶（かじ）屋"),
         ("5&nbsp;km &amp; 3&#176;", "5 km & 3°"),
         ("__TOC____目次強制__本文", "本文"),
@@ -39,7 +40,7 @@ def test_extract_markup_leaves_only_its_words(wikitext, text):
         ("{{lang|fr|Paris}}、{{lang-en|Tokyo}}", "Paris、Tokyo"),
         ("長さは{{convert|5|km|mi}}、{{convert|3|to|4|m|ft}}。", "長さは5 km、3-4 m。"),
         ("{{nihongo|Kyoto|京都|Kyōto}} is old.", "Kyoto (京都, Kyōto) is old."),
-        ("{{formatnum:1400}}人、{{要出典|範囲=多い|date=2025年}}{{要出典|date=2025年}}", "1400人、多い"),
+        ("{{formatnum:1400}}人、{{要出典|範囲=多い|date=2025年}}{{要出典|date=2025年}}", "1,400人、多い"),
         ("{{Template:Nowrap|{{lang|de|Ei}}}}", "Ei"),
         ("{{基礎情報 町|名=甲|画像=[[ファイル:a.jpg]]}}本文{{知らない|語}}", "本文"),
     ],
@@ -51,11 +52,11 @@ def test_extract_template_keeps_words_of_its_sentence(wikitext, text):
 @pytest.mark.parametrize(
     ("wikitext", "text"),
     [
-        ("甲（{{IPA|ko}}）は乙。", "甲は乙。"),
-        ("甲（{{IPA|ko}}、英: A、{{IPA|x}}）は乙。", "甲（英: A）は乙。"),
+        ("甲（{{音声|ko}}）は乙。", "甲は乙。"),
+        ("甲（{{音声|ko}}、英: A、{{音声|x}}）は乙。", "甲（英: A）は乙。"),
         ("甲（（{{x}}））「{{x}}」", "甲"),
         ("main() を呼ぶ", "main() を呼ぶ"),
-        ("The word ({{IPA|x}}) is, {{x}}, new .", "The word is, new."),
+        ("The word ({{音声|x}}) is, {{x}}, new {{x}}.", "The word is, new."),
     ],
 )
 def test_extract_dropped_markup_leaves_no_hole(wikitext, text):
@@ -82,12 +83,12 @@ def test_tables_nested_go_whole():
 
 
 def test_table_that_never_ends_goes_up_to_the_next_heading():
-    assert drop_tables("前\n{| a\n| b\n== 節 ==\n後") == "前\n== 節 ==\n後"
+    assert extract_text("前\n{| a\n| b\n== 節 ==\n後") == "前\n\n節\n後"
 
 
 def test_extract_closing_sections_end_the_article():
     article = "導入。\n== 歴史 ==\n本文。\n=== 出典 ===\n節の出典\n=== 近代 ===\n近代。\n== 脚注 ==\nx\n== 余談 ==\ny"
-    assert extract_text(article) == "導入。\n\n歴史\n本文。\n\n近代\n近代。"
+    assert extract_text(article) == "導入。\n\n歴史\n本文。\n\n近代\n近代。\n\n余談\ny"
     assert extract_text("Lead.\n== See also ==\n* [[X]]") == "Lead."
 
 

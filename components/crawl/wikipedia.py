@@ -11,11 +11,13 @@ import httpx
 import orjson
 
 from components.crawl.download import Expected, Fetched, download
-from components.crawl.dump import Page, Part, Site, plan_parts, read_pages, read_part, read_site
+from components.crawl.dump import Part, plan_parts, read_pages, read_part, read_site
+from components.crawl.dump_xml import Page, Site
 from components.crawl.harvest import Harvest, Place, document, parse_date
 from components.crawl.http import Client, TryAgain, body_of, check_status
 from components.crawl.settings import WikipediaSettings
-from components.crawl.wikitext import extract_text, is_disambiguation
+from components.crawl.wikitext import extract_text
+from components.crawl.wikitext.disambiguation import is_disambiguation
 from kajiya.engine import map_shards, progress
 from kajiya.errors import KajiyaError
 
@@ -69,7 +71,7 @@ class Article:
         text = ""
         reason, detail = rejection(page)
         if reason is None:
-            text = extract_text(page.wikitext, self.site.hidden_namespaces)
+            text = extract_text(page.wikitext, self.site.hidden_namespaces, self.language)
             if not text:
                 reason = "empty"
         url = self.site.page_url + quote(page.title.replace(" ", "_"), safe="/:@!$*(),;~'")
