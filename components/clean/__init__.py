@@ -1,15 +1,17 @@
 """Normalise the documents of one source, mask personal data, reject what is not worth learning from.
 
 In this order, for every document: one spelling for one character (width, composition, line ends,
-invisible characters); boilerplate lines out (menus, share buttons, footers), if the rule set of the
-source removes any; e-mail addresses and telephone numbers masked; then the rules of the source, of
-which the first that fails is the reason. Rule sets stand in components/clean/rulesets.py.
+invisible characters); boilerplate lines out (menus, share buttons, cookie notices, footers), if the rule
+set of the source removes any; personal data masked; then the rules of the source, all of them measured,
+of which the first that fails is the reason. docs/cleaning.md has every rule with examples.
 
-CRAWLED is a folder of Document shards. OUT gets one shard per shard of CRAWLED, in the same order,
-and `rejected/` with `reason` (the rule) and `value` (what it measured; the bound is in the rule set).
-The report counts documents per source and reason, lines removed per kind, and masks.
+CRAWLED is a folder of Document shards, EXCLUSIONS the list of takedowns (`exclusions.yaml`). OUT gets one
+shard per shard of CRAWLED, in the same order; `rejected/` with the rule, its value and its threshold;
+`measures/` with what every rule measured on every document, and `rules.json`, for the audit. The report
+counts documents per source and reason, lines removed per kind, and masks.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from components.clean.documents import clean_documents
+from components.clean.rules import listed
 from components.clean.rulesets import NamedRuleSet
 from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
@@ -25,10 +28,10 @@ from kajiya.exclusions import load
 from kajiya.records import DOCUMENT, REJECTED
 from kajiya.report import Flow, Report, add_flows
 from kajiya.settings import Settings
-from kajiya.shards import list_shards, read_shard, shard_path, write_shard
+from kajiya.shards import list_shards, read_shard, shard_path, write_file, write_shard
 
-# Measuring takes some ten bytes a character: a batch bounds the memory of a worker.
-_BATCH_BYTES = 32 * 1024 * 1024
+# A batch's code points and tables should fit the processor's cache, and bound the memory of a worker.
+_BATCH_BYTES = 8 * 1024 * 1024
 
 
 class CleanSettings(Settings):
@@ -36,9 +39,12 @@ class CleanSettings(Settings):
 
     rules: NamedRuleSet
     """Name of a rule set (web-ja, technical-ja, encyclopedic-ja, minutes-ja, literature-ja, web-en,
-    literature-en), or an own one: `{lines: [navigation, ...], documents: [{rule: length, min_chars: 100}, ...]}`."""
+    literature-en, code; swallow-v1 and llm-jp for comparison), or one with changes, `{from: web-ja, change:
+    {length: {min_chars: 200}}, drop: [broken_off], add: [{rule: open_end}], lines: [...]}`, or an own one:
+    `{lines: [navigation, ...], documents: [{rule: length, min_chars: 100}, ...]}`."""
     mask_personal_data: bool = True
-    """Replace e-mail addresses by `<email>` and telephone numbers by `<phone>`."""
+    """Replace e-mail addresses by `<email>`, telephone numbers by `<phone>`, postal addresses by `<address>`,
+    card numbers by `<card>` and individual numbers by `<mynumber>`."""
 
 
 class _Task(NamedTuple):
@@ -47,6 +53,7 @@ class _Task(NamedTuple):
     shard: Path
     kept: Path
     rejected: Path
+    measures: Path
 
 
 class _Counts(NamedTuple):
@@ -57,7 +64,14 @@ class _Counts(NamedTuple):
 def run(config: CleanSettings, crawled: Path, exclusions: Path, *, out: Path) -> Report:
     excluded = {name: entry.reason for name, entry in load(exclusions).items()}
     tasks = [
-        _Task(config, excluded, shard, shard_path(out, index), shard_path(out / "rejected", index))
+        _Task(
+            config,
+            excluded,
+            shard,
+            shard_path(out, index),
+            shard_path(out / "rejected", index),
+            shard_path(out / "measures", index),
+        )
         for index, shard in enumerate(list_shards(crawled))
     ]
     flows: dict[str, Flow] = {}
@@ -67,27 +81,31 @@ def run(config: CleanSettings, crawled: Path, exclusions: Path, *, out: Path) ->
         add_flows(flows, counts.flows)
     if not flows:
         raise KajiyaError(f"{crawled}: holds no documents. Check what crawl was told to fetch.")
+    content = json.dumps(listed(config.rules.documents), ensure_ascii=False, indent=2) + "\n"
+    write_file(out / "rules.json", content)
     return Report(flows=flows, figures=_nested(figures))
 
 
 def _clean_shard(task: _Task) -> _Counts:
     table = read_shard(task.shard)
     figures: Counter[str] = Counter()
-    kept, rejected = [DOCUMENT.empty_table()], [REJECTED.empty_table()]
+    kept, rejected, measures = [DOCUMENT.empty_table()], [REJECTED.empty_table()], []
     for batch in _batches(table):
         cleaned = clean_documents(batch, task.config.rules, task.config.mask_personal_data, task.excluded)
         kept.append(cleaned.kept)
         rejected.append(cleaned.rejected)
+        measures.append(cleaned.measures)
         figures.update(cleaned.figures)
     kept_table, rejected_table = pa.concat_tables(kept), pa.concat_tables(rejected)
     write_shard(kept_table.combine_chunks(), task.kept)
     write_shard(rejected_table.combine_chunks(), task.rejected)
+    write_shard(pa.concat_tables(measures).combine_chunks(), task.measures)
     return _Counts(_flows(table, kept_table, rejected_table), figures)
 
 
 def _batches(table: pa.Table) -> Iterator[pa.Table]:
     rows = max(1, int(_BATCH_BYTES * table.num_rows / max(1, table["text"].nbytes)))
-    for begin in range(0, table.num_rows, rows):
+    for begin in range(0, max(1, table.num_rows), rows):  # an empty shard is one empty batch
         yield table.slice(begin, rows)
 
 

@@ -4,78 +4,132 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.clean.lines import counted, removed
+from components.clean.lines import LineKind, line_bits, line_kind, triggers
 from components.clean.measures import Batch
-from components.clean.normalize import normalized, tidied
-from components.clean.privacy import mask
-from components.clean.rules import first_failures
+from components.clean.normalize import normalized
+from components.clean.privacy import MASKS, masked_line
+from components.clean.rewrite import Edits, rewritten
+from components.clean.rules import Judgement, judged
 from components.clean.rulesets import RuleSet
+from components.clean.scan import ADDRESS, EMAIL, NUMBER, suspicious_lines
+from components.clean.utf8 import decode
+from kajiya.ngrams import Points
 from kajiya.records import DOCUMENT, as_rejected
+
+_PERSONAL = EMAIL | NUMBER | ADDRESS
 
 
 class Cleaned(NamedTuple):
-    """Documents in the order they came, and what was counted: `lines.<kind>`, `masked.<kind>`, ..."""
+    """Documents in the order they came; what every rule measured on each; what was counted: `masked.email`, ..."""
 
     kept: pa.Table
     rejected: pa.Table
+    measures: pa.Table
     figures: Counter[str]
 
 
 def clean_documents(
     documents: pa.Table, rules: RuleSet, mask_personal_data: bool, excluded: dict[str, str]
 ) -> Cleaned:
-    documents, taken = _split(documents, excluded)
-    originals = pl.Series(documents["text"].to_pylist(), dtype=pl.String)
-    texts, figures = _without_boilerplate(originals, rules)
+    """excluded: ids of documents that somebody asked to leave out, with the reason."""
+    original = _text(documents)
+    decoded = decode(original)
+    texts, figures = without_boilerplate(normalized(decoded), rules.lines, mask_personal_data)
+    batch = Batch(texts, decoded.damage)
+    judgement = judged(rules.documents, batch)
+    reasons, details = _reasons(documents["id"], judgement, excluded)
+    keeps = pc.is_null(reasons)
+    figures["characters.in"] = int(pc.sum(pc.utf8_length(original)).as_py() or 0)
+    figures["characters.out"] = int(np.diff(texts.offsets)[keeps.to_numpy(zero_copy_only=False)].sum())
+    cleaned = _with_text(documents, batch.utf8)
+    measures = _measures(documents["id"], keeps, reasons, batch.chars, judgement)
+    rejects = _rejects(cleaned, original, pc.invert(keeps), reasons, details, judgement)
+    return Cleaned(cleaned.filter(keeps), rejects, measures, figures)
+
+
+def without_boilerplate(
+    texts: Points, kinds: tuple[LineKind, ...], mask_personal_data: bool
+) -> tuple[Points, Counter[str]]:
+    """Normalised texts without lines of these kinds and without personal data, and what was taken out."""
+    figures: Counter[str] = Counter({f"lines.{kind}": 0 for kind in kinds})
+    wanted = line_bits(kinds)
     if mask_personal_data:
-        masked = mask(texts)
-        texts = masked.texts
-        figures.update({"masked.email": masked.emails, "masked.phone": masked.phones})
-    batch = Batch(originals.to_list(), texts.to_list())
-    failed, value = first_failures(rules.documents, batch)
-    passes = (failed < 0) & (texts != "").to_numpy()
-    figures["characters.in"] = int(originals.str.len_chars().sum())
-    figures["characters.out"] = int(texts.filter(pl.Series(passes)).str.len_chars().sum())
-    kept = _with_text(documents, batch.texts).filter(pa.array(passes))
-    rejected = _rejects(documents, batch, rules, failed, value).filter(pa.array(~passes))
-    return Cleaned(kept, pa.concat_tables([taken, rejected]), figures)
+        wanted |= _PERSONAL
+        figures.update({f"masked.{kind}": 0 for kind in MASKS})
+    edits = Edits([], [], [])
+    numeric = line_bits([LineKind.NAVIGATION]) & wanted
+    found = suspicious_lines(texts, triggers(kinds), numeric)
+    for begin, end, bits in zip(*(column.tolist() for column in found), strict=True):
+        if not bits & wanted:
+            continue
+        line = texts.points[begin:end].tobytes().decode("utf-32-le")
+        new = line
+        if kind := line_kind(line, bits, kinds):
+            new = ""
+            figures[f"lines.{kind}"] += 1
+        elif mask_personal_data and bits & _PERSONAL:
+            new, masked = masked_line(line, bits)
+            figures.update({f"masked.{kind}": count for kind, count in masked.items()})
+        if new != line:
+            edits.begins.append(begin)
+            edits.ends.append(end)
+            edits.texts.append(new)
+    return rewritten(texts, edits), figures
 
 
-def _split(documents: pa.Table, excluded: dict[str, str]) -> tuple[pa.Table, pa.Table]:
-    """The documents to clean, and those that somebody asked to leave out, as rejects without their text."""
-    ids = documents["id"].to_pylist()
-    out = pa.array([name in excluded for name in ids], pa.bool_())
-    taken = documents.filter(out)
-    details = [excluded[name] for name in ids if name in excluded]
-    rejected = as_rejected(_with_text(taken, [""] * len(details)), ["takedown"] * len(details), details)
-    return documents.filter(pc.invert(out)), rejected
+def _reasons(
+    ids: pa.ChunkedArray, judgement: Judgement, excluded: dict[str, str]
+) -> tuple[pa.Array, pa.Array]:
+    """Why each document goes (null: it stays), and the detail beside it."""
+    names = np.array([*judgement.names, "empty", None], object)
+    reasons = names[judgement.failed]
+    details = np.full(len(reasons), "", object)
+    if excluded:
+        for row in np.flatnonzero(pc.is_in(ids, pa.array(list(excluded), ids.type))):
+            reasons[row], details[row] = "takedown", excluded[ids[row].as_py()]
+    return pa.array(reasons, pa.string()), pa.array(details, pa.string())
 
 
-def _without_boilerplate(originals: pl.Series, rules: RuleSet) -> tuple[pl.Series, Counter[str]]:
-    frame = originals.to_frame("text").select(normalized(pl.col("text")))
-    figures: Counter[str] = Counter()
-    for kind in rules.lines:
-        figures[f"lines.{kind}"] = int(frame.select(counted(pl.col("text"), kind)).sum().item() or 0)
-        frame = frame.select(removed(pl.col("text"), kind))
-    return frame.select(tidied(pl.col("text")))["text"], figures
+def _measures(
+    ids: pa.ChunkedArray, keeps: pa.Array, reasons: pa.Array, chars: np.ndarray, judgement: Judgement
+) -> pa.Table:
+    columns = {
+        "id": ids.combine_chunks(),
+        "kept": keeps,
+        "reason": reasons,
+        "chars": pa.array(chars, pa.int64()),
+    }
+    columns |= {name: pa.array(values, pa.float64()) for name, values in judgement.values.items()}
+    return pa.table(columns)
 
 
 def _rejects(
-    documents: pa.Table, batch: Batch, rules: RuleSet, failed: np.ndarray, value: np.ndarray
+    cleaned: pa.Table,
+    original: pa.Array,
+    goes: pa.Array,
+    reasons: pa.Array,
+    details: pa.Array,
+    judgement: Judgement,
 ) -> pa.Table:
-    """Every document as a reject; meaningful where it was rejected."""
-    # No document is empty, not even here: what was nothing but boilerplate keeps its original text.
-    texts = [text or original for text, original in zip(batch.texts, batch.originals, strict=True)]
-    names = [rule.rule for rule in rules.documents]
-    reasons = [names[index] if index >= 0 else "empty" for index in failed]
-    measured = np.where(failed >= 0, value, np.nan)
-    return as_rejected(_with_text(documents, texts), reasons, [""] * len(reasons), measured)
+    rejected, reasons, details = cleaned.filter(goes), reasons.filter(goes), details.filter(goes)
+    # What was nothing but boilerplate keeps its original text; what was taken down keeps none.
+    texts = pc.if_else(pc.equal(pc.binary_length(_text(rejected)), 0), original.filter(goes), _text(rejected))
+    taken = pc.equal(reasons, "takedown")
+    texts = pc.if_else(taken, pa.scalar("", pa.large_string()), texts)
+    which = np.flatnonzero(goes)
+    values, thresholds = judgement.value[which], judgement.threshold[which]
+    values[taken.to_numpy(zero_copy_only=False)] = np.nan
+    thresholds[taken.to_numpy(zero_copy_only=False)] = np.nan
+    return as_rejected(_with_text(rejected, texts), reasons.to_pylist(), details, values, thresholds)
 
 
-def _with_text(documents: pa.Table, texts: list[str]) -> pa.Table:
+def _text(documents: pa.Table) -> pa.Array:
+    return documents["text"].combine_chunks()
+
+
+def _with_text(documents: pa.Table, texts: pa.Array) -> pa.Table:
     field = DOCUMENT.field("text")
-    return documents.set_column(documents.schema.get_field_index("text"), field, pa.array(texts, field.type))
+    return documents.set_column(documents.schema.get_field_index("text"), field, texts)

@@ -4,16 +4,25 @@ The batch is one flat array of code points with the offsets of its documents, so
 one pass over memory; a measure is computed when the first rule asks for it.
 """
 
-from functools import cached_property
+import zlib
+from functools import cached_property, lru_cache
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
 from numba import njit
 
-from kajiya.ngrams import WITHOUT_SPACE, Points, flatten, ngram_hashes, select
+from components.clean.automaton import Automaton, automaton
+from components.clean.repetition import duplicate_lines, repetition
+from components.clean.utf8 import encode
+from kajiya.ngrams import Points
 
-SPACE, HIRAGANA, KATAKANA, KANJI, LATIN, DIGIT, OTHER = range(7)
-_CLASSES = 7
+SPACE, HIRAGANA, KATAKANA, KANJI, LATIN, DIGIT, STOP, OTHER = range(8)
+_CLASSES = 8
+# After the classes in a row of counts.
+_LINES, _CUT_LINES, _ENDS, _OPEN, _FULL_STOPS, _SENTENCES, _CUT_SENTENCES, _LONGEST, _KANA_AT_START = range(
+    8, 17
+)
+_HEAD = 50  # characters, for _KANA_AT_START
 
 
 def _class_table() -> np.ndarray:
@@ -28,6 +37,8 @@ def _class_table() -> np.ndarray:
         table[ord(first) : ord(last) + 1] = kind
     for blank in " \t\n\u3000":
         table[ord(blank)] = SPACE
+    for stop in "。！？!?.．":
+        table[ord(stop)] = STOP
     table[ord("・")] = OTHER
     return table
 
@@ -36,69 +47,94 @@ _TABLE = _class_table()
 
 
 class Batch:
-    """Texts of one batch with their measures; every measure has one value per text."""
+    """Normalised texts of one batch with their measures; every measure has one value per text."""
 
-    def __init__(self, originals: list[str], texts: list[str]):
-        """originals: the texts as they came, for the rules on damage that normalising hides."""
-        self.originals = originals
+    def __init__(self, texts: Points, damage: np.ndarray):
+        """damage: traces of a wrong decoding in the texts as they came, which normalising may hide."""
         self.texts = texts
-        self.series = pl.Series(texts, dtype=pl.String)
+        self.damage = damage
         self._repetitions: dict[int, np.ndarray] = {}
 
     @cached_property
-    def _flat(self) -> Points:
-        return flatten(self.texts)
+    def utf8(self) -> pa.Array:
+        """The texts as large_string."""
+        return encode(self.texts)
 
     @cached_property
-    def _solid(self) -> Points:
-        return select(self._flat, WITHOUT_SPACE)
+    def _measured(self) -> tuple[np.ndarray, Points]:
+        counts, solid, offsets = _count(*self.texts, _TABLE)
+        return counts, Points(solid[: offsets[-1]], offsets)
+
+    @property
+    def _counts(self) -> np.ndarray:
+        return self._measured[0]
 
     def _repetition(self, n: int) -> np.ndarray:
         if n not in self._repetitions:
-            hashes = ngram_hashes(self._solid.points, n)
-            self._repetitions[n] = _repetition(hashes, self._solid.offsets, n)
+            self._repetitions[n] = repetition(*self._measured[1], n)
         return self._repetitions[n]
-
-    @cached_property
-    def _classes(self) -> np.ndarray:
-        return _count_classes(*self._flat, _TABLE)
-
-    @cached_property
-    def _lines(self) -> np.ndarray:
-        return _measure_lines(*self._flat)
-
-    @cached_property
-    def _sentences(self) -> np.ndarray:
-        return _measure_sentences(*self._flat)
 
     @cached_property
     def chars(self) -> np.ndarray:
         """Characters without white space."""
-        return self._classes.sum(axis=1) - self._classes[:, SPACE]
+        return np.diff(self._measured[1].offsets)
+
+    def class_chars(self, *kinds: int) -> np.ndarray:
+        """Characters that belong to these classes."""
+        return self._counts[:, list(kinds)].sum(axis=1)
 
     def class_share(self, *kinds: int) -> np.ndarray:
         """Share of the characters (white space aside) that belong to these classes."""
-        return _share(self._classes[:, list(kinds)].sum(axis=1), self.chars)
+        return _share(self.class_chars(*kinds), self.chars)
+
+    @property
+    def damage_share(self) -> np.ndarray:
+        """Traces of a wrong decoding per character."""
+        return _share(self.damage, self.chars)
 
     @cached_property
     def duplicate_line_share(self) -> np.ndarray:
         """Share of the non-empty lines that stood in the text before."""
-        return _share(self._lines[:, 1], self._lines[:, 0])
+        return _share(duplicate_lines(*self.texts), self._counts[:, _LINES])
 
-    @cached_property
+    @property
     def ellipsis_share(self) -> np.ndarray:
         """Share of the non-empty lines that break off with … or ..."""
-        return _share(self._lines[:, 2], self._lines[:, 0])
+        return _share(self._counts[:, _CUT_LINES], self._counts[:, _LINES])
 
-    @cached_property
-    def sentence_end_share(self) -> np.ndarray:
-        """Sentence ends per character."""
-        return _share(self._sentences[:, 0], self.chars)
+    @property
+    def chars_per_end(self) -> np.ndarray:
+        """Characters for every sentence end of any kind; a million where there is none."""
+        return _per(self.chars, self._counts[:, _ENDS])
 
-    @cached_property
+    @property
+    def chars_per_full_stop(self) -> np.ndarray:
+        """Characters for every 。; a million where there is none."""
+        return _per(self.chars, self._counts[:, _FULL_STOPS])
+
+    @property
     def ends_open(self) -> np.ndarray:
         """1 where the last line breaks off in mid-sentence, else 0."""
-        return self._sentences[:, 1]
+        return self._counts[:, _OPEN]
+
+    @property
+    def mean_sentence_chars(self) -> np.ndarray:
+        """Characters per sentence; sentences end at 。！？!? and at line ends."""
+        return _share(self.chars, self._counts[:, _SENTENCES])
+
+    @property
+    def longest_sentence_chars(self) -> np.ndarray:
+        return self._counts[:, _LONGEST]
+
+    @property
+    def ellipsis_sentence_share(self) -> np.ndarray:
+        """Share of the sentences that end in … or ..."""
+        return _share(self._counts[:, _CUT_SENTENCES], self._counts[:, _SENTENCES])
+
+    @property
+    def kana_at_start(self) -> np.ndarray:
+        """Kana among the first 50 characters."""
+        return self._counts[:, _KANA_AT_START]
 
     def duplicate_ngram_share(self, n: int) -> np.ndarray:
         """Share of the character n-grams that stood in the text before."""
@@ -108,71 +144,122 @@ class Batch:
         """Share of the text that its most frequent character n-gram covers."""
         return self._repetition(n)[:, 1]
 
-    def original_pattern_count(self, pattern: str) -> np.ndarray:
-        """Matches of a regular expression in the texts as they came."""
-        return (
-            pl.Series(self.originals, dtype=pl.String).str.count_matches(pattern).to_numpy().astype(np.int64)
-        )
+    def shared_ngram_share(self, n: int) -> np.ndarray:
+        """Share of the character n-grams that stand in the text more than once, first ones included."""
+        return self._repetition(n)[:, 2]
+
+    def top_ngram_frequency(self, n: int) -> np.ndarray:
+        """Share of the character n-grams that are the most frequent one."""
+        return self._repetition(n)[:, 3]
+
+    @cached_property
+    def zlib_ratio(self) -> np.ndarray:
+        """Size of the text compressed by zlib (level 9) over its size in UTF-8."""
+        texts = (value.as_buffer() for value in self.utf8)
+        return np.array([len(zlib.compress(text, 9)) / max(1, text.size) for text in texts])
 
     def distinct_words(self, words: tuple[str, ...]) -> np.ndarray:
-        """How many different ones of `words` occur."""
-        found = self.series.str.to_lowercase().str.extract_many(list(words), overlapping=False)
-        return found.list.n_unique().fill_null(0).to_numpy().astype(np.int64)
+        """How many different ones of `words` occur; Latin letters match in either case."""
+        return _count_words(*self.texts, *_automaton(words)[:3], len(words))
+
+
+@lru_cache
+def _automaton(words: tuple[str, ...]) -> Automaton:
+    return automaton(words)
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return part / np.maximum(whole, 1)
 
 
+def _per(whole: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    return np.where(parts > 0, whole / np.maximum(parts, 1), 1e6)
+
+
 @njit(cache=True, nogil=True)
-def _count_classes(points, offsets, table):
-    counts = np.zeros((len(offsets) - 1, _CLASSES), np.int64)
-    for document in range(len(offsets) - 1):
+def _count(points, offsets, table):
+    """Per document a row of counts; and the texts without their white space."""
+    documents = len(offsets) - 1
+    counts = np.zeros((documents, 17), np.int64)
+    solid = np.empty(len(points), np.uint32)
+    ends = np.zeros(documents + 1, np.int64)
+    j = 0
+    for document in range(documents):
+        row = counts[document]
+        begin = j
+        closed, after_stop, ended = True, False, False
+        sentence, line = j, j
         for i in range(offsets[document], offsets[document + 1]):
             point = points[i]
+            kind = OTHER
             if point < 0x10000:
-                counts[document, table[point]] += 1
+                kind = table[point]
             elif 0x20000 <= point < 0x40000:
-                counts[document, KANJI] += 1
-            else:
-                counts[document, OTHER] += 1
-    return counts
-
-
-@njit(cache=True, nogil=True)
-def _is_space(point):
-    return point == 0x20 or point == 0x09 or point == 0x0A or point == 0x3000  # noqa: PLR1714
-
-
-@njit(cache=True, nogil=True)
-def _measure_lines(points, offsets):
-    """Per document: non-empty lines, those that stood before, those that end in an ellipsis."""
-    result = np.zeros((len(offsets) - 1, 3), np.int64)
-    for document in range(len(offsets) - 1):
-        seen = {np.uint64(0)}
-        begin, end = offsets[document], offsets[document + 1]
-        value, last, before, third = np.uint64(0), np.uint32(0), np.uint32(0), np.uint32(0)
-        for i in range(begin, end + 1):
-            if i < end and points[i] != 0x0A:
-                if not _is_space(points[i]):
-                    value = (value ^ np.uint64(points[i])) * np.uint64(0x9E3779B97F4A7C15)
-                    value ^= value >> np.uint64(29)
-                    last, before, third = points[i], last, before
+                kind = KANJI
+            row[kind] += 1
+            if kind == SPACE:
+                if point == 0x0A:
+                    _end_line(row, solid, line, j)
+                    _end_sentence(row, solid, sentence, j)
+                    sentence, line, after_stop, ended = j, j, False, False
                 continue
-            if last != 0:
-                result[document, 0] += 1
-                if value in seen:
-                    result[document, 1] += 1
-                seen.add(value)
-                dots = last == 0x2E and before == 0x2E and third == 0x2E
-                result[document, 2] += last == 0x2026 or dots
-            value, last, before, third = np.uint64(0), np.uint32(0), np.uint32(0), np.uint32(0)
-    return result
+            solid[j] = point
+            j += 1
+            if kind == STOP:
+                row[_FULL_STOPS] += point == 0x3002
+                row[_ENDS] += not after_stop
+                ended = ended or _ends_sentence(point)
+                closed, after_stop = True, True
+            else:
+                closing = _is_closing(point)
+                if ended and not closing:
+                    _end_sentence(row, solid, sentence, j - 1)
+                    sentence, ended = j - 1, False
+                after_stop = False
+                closed = closed and closing
+        _end_line(row, solid, line, j)
+        _end_sentence(row, solid, sentence, j)
+        row[_OPEN] = not closed
+        for i in range(begin, min(j, begin + _HEAD)):
+            kana = solid[i] < 0x10000 and (table[solid[i]] == HIRAGANA or table[solid[i]] == KATAKANA)
+            row[_KANA_AT_START] += kana
+        ends[document + 1] = j
+    return counts, solid, ends
 
 
 @njit(cache=True, nogil=True)
-def _is_stop(point):
-    return point in (0x3002, 0xFF01, 0xFF1F, 0x21, 0x3F, 0x2E, 0xFF0E)  # 。！？!?.．
+def _end_line(row, solid, begin, end):
+    if end > begin:
+        row[_LINES] += 1
+        row[_CUT_LINES] += _is_cut(solid, begin, end)
+
+
+@njit(cache=True, nogil=True)
+def _end_sentence(row, solid, begin, end):
+    if end > begin:
+        row[_SENTENCES] += 1
+        row[_LONGEST] = max(row[_LONGEST], end - begin)
+        stop = end
+        while stop > begin and (_ends_sentence(solid[stop - 1]) or _is_closing(solid[stop - 1])):
+            stop -= 1
+        row[_CUT_SENTENCES] += _is_cut(solid, begin, stop)
+
+
+@njit(cache=True, nogil=True)
+def _is_cut(solid, begin, end):
+    """1 if the text between breaks off with … or three dots."""
+    if end <= begin:
+        return 0
+    if solid[end - 1] == 0x2026:
+        return 1
+    return int(
+        end - begin > 2 and solid[end - 1] == 0x2E and solid[end - 2] == 0x2E and solid[end - 3] == 0x2E
+    )
+
+
+@njit(cache=True, nogil=True)
+def _ends_sentence(point):
+    return point in (0x3002, 0xFF01, 0xFF1F, 0x21, 0x3F)  # 。！？!?
 
 
 @njit(cache=True, nogil=True)
@@ -181,65 +268,18 @@ def _is_closing(point):
 
 
 @njit(cache=True, nogil=True)
-def _measure_sentences(points, offsets):
-    """Per document: sentence ends, and 1 if the last sentence did not end."""
-    result = np.zeros((len(offsets) - 1, 2), np.int64)
+def _count_words(points, offsets, symbols, steps, words, count):
+    result = np.zeros(len(offsets) - 1, np.int64)
+    seen = np.full(count, -1, np.int64)
     for document in range(len(offsets) - 1):
-        closed = True
-        previous_stop = False
+        state = 0
         for i in range(offsets[document], offsets[document + 1]):
             point = points[i]
-            if point == 0x0A:
-                previous_stop = False
-            elif _is_stop(point):
-                if not previous_stop:
-                    result[document, 0] += 1
-                closed, previous_stop = True, True
-            elif not _is_space(point):
-                previous_stop = False
-                if not (closed and _is_closing(point)):
-                    closed = False
-        result[document, 1] = 0 if closed else 1
+            state = steps[state, symbols[point]] if point < 0x10000 else 0
+            word = words[state]
+            if word >= 0:
+                state = 0
+                if seen[word] != document:
+                    seen[word] = document
+                    result[document] += 1
     return result
-
-
-@njit(cache=True, nogil=True)
-def _repetition(hashes, offsets, n):
-    """Per document: share of n-grams seen before; share of characters the most frequent n-gram covers.
-
-    A table of open addressing is reused for all documents: a slot is taken when its stamp is the
-    document's number.
-    """
-    size = _table_size(np.max(np.diff(offsets))) if len(offsets) > 1 else 1
-    keys = np.zeros(size, np.uint64)
-    stamps = np.full(size, -1, np.int64)
-    counts = np.zeros(size, np.int32)
-    result = np.zeros((len(offsets) - 1, 2), np.float64)
-    for document in range(len(offsets) - 1):
-        begin, end = offsets[document], offsets[document + 1] - n + 1
-        if end <= begin:
-            continue
-        mask = np.uint64(_table_size(end - begin) - 1)
-        repeated, top = 0, 1
-        for i in range(begin, end):
-            slot = hashes[i] & mask
-            while stamps[slot] == document and keys[slot] != hashes[i]:
-                slot = (slot + np.uint64(1)) & mask
-            if stamps[slot] == document:
-                repeated += 1
-                counts[slot] += 1
-                top = max(top, counts[slot])
-            else:
-                stamps[slot], keys[slot], counts[slot] = document, hashes[i], 1
-        result[document, 0] = repeated / (end - begin)
-        # One occurrence repeats nothing; overlapping ones can add up to more than the text.
-        result[document, 1] = min(1.0, top * n / (end - begin + n - 1)) if top > 1 else 0.0
-    return result
-
-
-@njit(cache=True, nogil=True)
-def _table_size(entries):
-    size = 16
-    while size < 2 * entries:
-        size *= 2
-    return size

@@ -1,0 +1,174 @@
+"""Between Arrow's UTF-8 and flat arrays of code points, with what is wrong with the bytes on the way."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from components.clean.characters import (
+    COMPOSES,
+    DAMAGED,
+    EUC_LEAD,
+    FLAGS,
+    HALF_KANA,
+    LATIN_1,
+    LATIN_LEAD,
+    LATIN_TRAIL,
+    SJIS_LEAD,
+)
+from kajiya.ngrams import Points
+
+_LEADS = LATIN_LEAD | SJIS_LEAD | EUC_LEAD | HALF_KANA
+_REPLACEMENT = 0xFFFD
+
+
+class Decoded(NamedTuple):
+    """Texts as code points, and per text: traces of a wrong decoding; whether composition may change it."""
+
+    texts: Points
+    damage: np.ndarray
+    composes: np.ndarray
+
+
+def decode(texts: pa.Array) -> Decoded:
+    """texts: large_string. Bytes that are no UTF-8 become U+FFFD; surrogates are joined, or dropped when alone."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    content = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    points, starts, damage, composes = _decode(content, ends, FLAGS)
+    return Decoded(Points(points[: starts[-1]], starts), damage, composes)
+
+
+def encode(texts: Points) -> pa.Array:
+    """The texts as a large_string array."""
+    data, offsets = _encode(texts.points, texts.offsets)
+    return pa.LargeStringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data[: offsets[-1]])
+    )
+
+
+@njit(cache=True, nogil=True)
+def _decode(data, ends, flags):  # noqa: C901, PLR0912, PLR0915
+    count = len(ends) - 1
+    points = np.empty(max(0, ends[-1] - ends[0]), np.uint32)
+    starts = np.zeros(count + 1, np.int64)
+    damage = np.zeros(count, np.int64)
+    composes = np.zeros(count, np.bool_)
+    j = 0
+    for document in range(count):
+        i, end = ends[document], ends[document + 1]
+        seen, previous, broken = np.uint8(0), np.uint8(0), 0
+        before = np.uint32(0)
+        while i < end:
+            byte = data[i]
+            if byte < 0x80:
+                points[j] = byte
+                j += 1
+                i += 1
+                before, previous = np.uint32(byte), np.uint8(0)
+                continue
+            point = np.uint32(_REPLACEMENT)
+            length = 1
+            if byte >= 0xE0 and byte < 0xF0 and i + 2 < end:
+                second, third = data[i + 1], data[i + 2]
+                if second & 0xC0 == 0x80 and third & 0xC0 == 0x80:
+                    point = np.uint32(((byte & 0x0F) << 12) | ((second & 0x3F) << 6) | (third & 0x3F))
+                    length = 3
+                    if point < 0x800:
+                        point = np.uint32(_REPLACEMENT)
+            elif byte >= 0xC2 and byte < 0xE0 and i + 1 < end:
+                if data[i + 1] & 0xC0 == 0x80:
+                    point = np.uint32(((byte & 0x1F) << 6) | (data[i + 1] & 0x3F))
+                    length = 2
+            elif byte >= 0xF0 and byte < 0xF5 and i + 3 < end:
+                point, length = _four_bytes(data, i)
+            i += length
+            if point >= 0x10000:
+                # Emoji and rare kanji compose with nothing; scripts and signs below U+1F000 may.
+                flag = np.uint8(0)
+                if point < 0x1F000 or 0x2F800 <= point < 0x2FA20:
+                    flag = np.uint8(COMPOSES)
+                elif point >= 0xF0000:
+                    flag = np.uint8(DAMAGED)
+            elif point & 0xF800 == 0xD800:
+                if point >= 0xDC00 and before & 0xFC00 == 0xD800 and before < 0x10000:
+                    point = np.uint32(0x10000) + ((before & 0x3FF) << np.uint32(10)) + (point & 0x3FF)
+                    broken -= 1
+                    flag = np.uint8(0)
+                    before = point
+                    points[j] = point
+                    j += 1
+                    continue
+                broken += 1  # alone, as far as one can see here
+                before, previous = point, np.uint8(0)
+                continue
+            else:
+                flag = flags[point]
+            if flag | previous:
+                seen |= flag
+                broken += _is_trace(before, point, previous, flag)
+            points[j] = point
+            j += 1
+            before, previous = point, flag
+        damage[document] = broken
+        composes[document] = seen & COMPOSES != 0
+        starts[document + 1] = j
+    return points, starts, damage, composes
+
+
+@njit(cache=True, nogil=True)
+def _four_bytes(data, i):
+    second, third, fourth = data[i + 1], data[i + 2], data[i + 3]
+    if second & 0xC0 != 0x80 or third & 0xC0 != 0x80 or fourth & 0xC0 != 0x80:
+        return np.uint32(_REPLACEMENT), 1
+    point = np.uint32(
+        ((data[i] & 0x07) << 18) | ((second & 0x3F) << 12) | ((third & 0x3F) << 6) | (fourth & 0x3F)
+    )
+    if point < 0x10000 or point > 0x10FFFF:
+        point = np.uint32(_REPLACEMENT)
+    return point, 4
+
+
+@njit(cache=True, nogil=True)
+def _is_trace(before, point, previous, flag):
+    """1 where this character, alone or after the one before it, betrays a wrong decoding."""
+    if flag & DAMAGED:
+        return 1
+    if previous & LATIN_LEAD and flag & LATIN_TRAIL:
+        return 1
+    if previous & SJIS_LEAD and flag & LATIN_1:
+        return 1
+    if flag & HALF_KANA and (previous & EUC_LEAD or (before == 0x30FB and point == 0xFF7D)):
+        return 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _encode(points, offsets):
+    data = np.empty(3 * len(points) + np.sum(points > 0xFFFF), np.uint8)
+    ends = np.zeros(len(offsets), np.int64)
+    j = 0
+    for document in range(len(offsets) - 1):
+        for i in range(offsets[document], offsets[document + 1]):
+            point = points[i]
+            if point < 0x80:
+                data[j] = point
+                j += 1
+            elif point >= 0x800 and point < 0x10000:
+                data[j] = 0xE0 | (point >> 12)
+                data[j + 1] = 0x80 | ((point >> 6) & 0x3F)
+                data[j + 2] = 0x80 | (point & 0x3F)
+                j += 3
+            elif point < 0x800:
+                data[j] = 0xC0 | (point >> 6)
+                data[j + 1] = 0x80 | (point & 0x3F)
+                j += 2
+            else:
+                data[j] = 0xF0 | (point >> 18)
+                data[j + 1] = 0x80 | ((point >> 12) & 0x3F)
+                data[j + 2] = 0x80 | ((point >> 6) & 0x3F)
+                data[j + 3] = 0x80 | (point & 0x3F)
+                j += 4
+        ends[document + 1] = j
+    return data, ends
