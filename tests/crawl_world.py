@@ -22,7 +22,9 @@ class Source:
     faults: list[str] = field(default_factory=list)
     honours_range: bool = True
     headers: dict[str, str] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
     bytes_a_second: float | None = None
+    piece_bytes: int = 10_000
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     body_bytes: int = 0
     agents: set[str] = field(default_factory=set)
@@ -69,6 +71,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault in ("429", "503"):
             self._answer(int(fault), b"busy", {"Retry-After": number} if number else {})
+        elif self.path in source.redirects:
+            self._answer(302, b"", {"Location": source.redirects[self.path]})
         elif self.path.partition("?")[0] not in source.files:
             self._answer(404, b"not found", {})
         else:
@@ -94,12 +98,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if cut is not None:
             body, self.close_connection = body[:cut], True
-        for place in range(0, len(body), 10_000):
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self.wfile.write(body[place : place + 10_000])
-                self.source.body_bytes += len(body[place : place + 10_000])
+        piece = self.source.piece_bytes
+        for place in range(0, len(body), piece):
+            try:
+                self.wfile.write(body[place : place + piece])
+            except (BrokenPipeError, ConnectionResetError):
+                return
+            self.source.body_bytes += len(body[place : place + piece])
             if self.source.bytes_a_second:
-                time.sleep(10_000 / self.source.bytes_a_second)
+                time.sleep(piece / self.source.bytes_a_second)
 
 
 def output_bytes(folder: Path) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ import pytest
 from crawl_world import Source, serve_source
 
 from components.crawl.download import Expected, download
-from components.crawl.http import Client, body_of, retry_after_seconds
+from components.crawl.http import Client, body_of, retry_after_seconds, shown
 from kajiya.errors import KajiyaError
 
 CONTENT = random.Random(1).randbytes(300_000)
@@ -91,10 +91,10 @@ def test_download_server_that_always_stops_at_one_place_ends_in_an_error(source,
     assert not (tmp_path / "f.gz").exists()
 
 
-def test_download_wrong_checksum_is_fetched_once_more_then_an_error(source, tmp_path):
+def test_download_wrong_checksum_is_fetched_thrice_then_an_error(source, tmp_path):
     with pytest.raises(KajiyaError, match=r"f\.gz: its sha1 is .*, the source states 00"):
         fetch(source, tmp_path, algorithm="sha1", digest="00")
-    assert len(source.requests) == 2
+    assert len(source.requests) == 3
     assert not list(tmp_path.iterdir())
 
 
@@ -184,3 +184,49 @@ def test_client_of_a_real_site_asks_for_a_contact(monkeypatch):
     agent = Client("https://dumps.wikimedia.org", contact_required=True).session.headers["User-Agent"]
     assert agent.startswith("kajiya/")
     assert agent.endswith("(+team@example.org)")
+
+
+def test_get_body_that_trickles_is_given_up_and_asked_again(source, monkeypatch):
+    monkeypatch.setenv("KAJIYA_HTTP_TIMEOUT_SECONDS", "0.2")
+    monkeypatch.setattr("components.crawl.http.SLOWEST_BYTES_A_SECOND", 10**9)
+    source.bytes_a_second = 300
+    source.piece_bytes = 20
+    with Client(source.url) as client, pytest.raises(KajiyaError, match="gave up after 4 tries: only .* bytes in"):
+        client.get("f.gz", body_of)
+
+
+def test_download_that_trickles_is_continued_where_it_stood(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("KAJIYA_HTTP_TIMEOUT_SECONDS", "0.2")
+    monkeypatch.setattr("components.crawl.http.SLOWEST_BYTES_A_SECOND", 10**9)
+    source.bytes_a_second = 300_000
+    assert fetch(source, tmp_path).path.read_bytes() == CONTENT
+    assert len(source.requests) > 2
+    assert source.body_bytes < 2 * len(CONTENT)
+
+
+def test_download_packed_on_the_way_is_refused(source, tmp_path):
+    source.headers = {"Content-Encoding": "gzip"}
+    with pytest.raises(KajiyaError, match="came as Content-Encoding gzip"):
+        fetch(source, tmp_path)
+
+
+def test_redirects_in_a_circle_are_an_error_at_once(source):
+    source.redirects = {"/a": "/b", "/b": "/a"}
+    with Client(source.url) as client, pytest.raises(KajiyaError, match="redirects in a circle"):
+        client.get("a", body_of)
+    assert len(source.requests) < 30
+
+
+def test_error_names_the_address_asked_without_the_key_it_redirected_to(source):
+    source.redirects = {"/f": "/missing?X-Amz-Signature=s3cret&x=1"}
+    with Client(source.url) as client, pytest.raises(KajiyaError, match=r"/f: HTTP 404") as caught:
+        client.get("f", body_of)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_address_is_shown_without_password_and_keys():
+    address = "https://me:s3cret@a.example/x?AWSAccessKeyId=s3cret&page=2&X-Amz-Signature=s3cret#end"
+    assert shown(address) == "https://***@a.example/x?AWSAccessKeyId=***&page=2&X-Amz-Signature=***#end"
+    with pytest.raises(KajiyaError, match="with a password in it") as caught:
+        Client("https://me:s3cret@a.example")
+    assert "s3cret" not in str(caught.value)

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from kajiya.errors import KajiyaError
-from kajiya.sample.server import Faults, serve
+from kajiya.sample.faults import FAULT_KINDS, Faults
+from kajiya.sample.server import serve
 
 
 def meeting(number: int, date: str = "2025-03-01", house: str = "衆議院") -> dict:
@@ -117,7 +118,7 @@ def outcomes(root: Path, faults: Faults, count: int) -> list[str]:
         for _ in range(count):
             try:
                 answer = httpx.get(f"{base}/datasets/resolve/abc/a.gz")
-            except httpx.RemoteProtocolError:
+            except (httpx.RemoteProtocolError, httpx.ReadError):
                 met.append("cut")
                 continue
             met.append(f"{answer.status_code} {len(answer.content)} {answer.headers.get('retry-after')}")
@@ -125,9 +126,26 @@ def outcomes(root: Path, faults: Faults, count: int) -> list[str]:
 
 
 def test_faults_show_every_kind_and_end_at_the_limit(site):
-    met = outcomes(site, Faults(seed=1, rate=1, limit=25, slow_seconds=0, retry_after_seconds=7), 28)
-    assert set(met) == {"429 5 7", "503 12 None", "cut", "200 1000 None", "200 2000 None"}
-    assert met[25:] == ["200 2000 None"] * 3
+    faults = Faults(seed=1, rate=1, limit=120, slow_seconds=0, retry_after_seconds=7)
+    met = outcomes(site, faults, 123)
+    refusals = {"429 8 7", "429 8 None", "503 8 None", "500 8 None", "307 0 None"}
+    assert set(met) == refusals | {"cut", "200 1000 None", "200 2000 None"}
+    assert met[120:] == ["200 2000 None"] * 3
+    assert set(faults.counts) == {*FAULT_KINDS, "requests"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "same_tag", "body"),
+    [("stale", True, slice(None, None, -1)), ("whole", True, slice(None)), ("redirect", True, slice(5, None))],
+)
+def test_fault_of_one_kind_answers_a_range_in_its_way(site, kind, same_tag, body):
+    content = (site / "datasets/resolve/abc/a.gz").read_bytes()
+    with serve(site, faults=Faults(1, rate=1, kinds=(kind,), limit=1)) as base:
+        url, ask = f"{base}/datasets/resolve/abc/a.gz", {"Range": "bytes=5-"}
+        answer = httpx.get(url, headers=ask, follow_redirects=True)
+        true_tag = httpx.get(url).headers["etag"]
+    assert answer.content == content[body]
+    assert (answer.headers["etag"] == true_tag) is same_tag
 
 
 def test_faults_of_one_seed_come_in_one_order(site):

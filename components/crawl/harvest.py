@@ -1,16 +1,23 @@
-"""What a connector brings in: documents and rejects written as shards, and the count of both."""
+"""What a connector brings in: documents and rejects written as shards, and the count of both.
+
+A worker that reads one file of a source has a harvest of its own in the work folder; `save` makes it
+whole, and the source's harvest takes it over. So files that were read are not read again after a crash.
+"""
 
 import datetime
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.crawl.http import Client
+from components.crawl.shelf import Shelf
 from kajiya.errors import KajiyaError
 from kajiya.records import DOCUMENT, REJECTED
-from kajiya.report import Flow, Report
-from kajiya.shards import ShardWriter
+from kajiya.report import Flow, Report, add_flows
+from kajiya.shards import list_shards, write_file
 
 
 @dataclass
@@ -25,8 +32,9 @@ class Harvest:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.documents = ShardWriter(self.out, DOCUMENT)
-        self.rejects = ShardWriter(self.out / "rejected", REJECTED)
+        self.documents = Shelf(self.out, DOCUMENT)
+        self.rejects = Shelf(self.out / "rejected", REJECTED)
+        self.first_reject = ""
 
     def read(self, name: str, sha256: str, size: int) -> None:
         """Note a raw file: the lineage of a model ends at these hashes."""
@@ -48,19 +56,61 @@ class Harvest:
             self.documents.add(document)
         else:
             self.flow.rejected[reason] += 1
+            self.first_reject = self.first_reject or f"{document['id']} ({reason}{detail and ': '}{detail})"
             self.rejects.add({**document, "reason": reason, "detail": detail})
 
+    def save(self) -> None:
+        """Finish a worker's harvest, for the source's to take."""
+        self.documents.close()
+        self.rejects.close()
+        record = {
+            "flow": self.flow.model_dump(),
+            "inputs": self.inputs,
+            "bytes_fetched": self.bytes_fetched,
+            "first_reject": self.first_reject,
+        }
+        write_file(self.out / _SAVED, json.dumps(record))
+
+    def take(self, folder: Path) -> None:
+        """Add what a worker saved, after all that came before."""
+        record = json.loads((folder / _SAVED).read_bytes())
+        add_flows({self.source: self.flow}, {self.source: Flow(**record["flow"])})
+        for name, sha256 in record["inputs"].items():
+            self.read(name, sha256, 0)
+        self.bytes_fetched += record["bytes_fetched"]
+        self.first_reject = self.first_reject or record["first_reject"]
+        for shelf, dataset in ((self.documents, folder), (self.rejects, folder / "rejected")):
+            for shard in list_shards(dataset):
+                shelf.take(shard)
+
     def report(self) -> Report:
-        """Finish the shards. Raises KajiyaError when the source gave nothing at all."""
+        """Finish the shards. Raises KajiyaError when the source gave nothing, or nothing but rejects."""
         if not self.flow.came_in:
             raise KajiyaError(
                 f"the source {self.source} gave no documents: check its settings (dates, shards, patterns) in "
                 f"the section crawl.{self.source}."
             )
+        if not self.flow.out:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(self.flow.rejected.items()))
+            raise KajiyaError(
+                f"the source {self.source}: all {self.flow.came_in} documents were rejected ({reasons}), first "
+                f"{self.first_reject}. Check its settings in the section crawl.{self.source}."
+            )
         self.documents.close()
         self.rejects.close()
         figures = {"bytes_fetched": self.bytes_fetched, "inputs": self.inputs, **self.figures}
         return Report(flows={self.source: self.flow}, figures=figures)
+
+
+_SAVED = "saved.json"
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a worker's harvest is whole; what a killed one left is removed."""
+    if (folder / _SAVED).exists():
+        return True
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
 
 
 def document(native_id: str, text: str, **fields: Any) -> dict[str, Any]:

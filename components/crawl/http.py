@@ -3,12 +3,17 @@
 Every request names this program and a contact. What may pass (429, 5xx, time-outs, closed
 connections) is tried again with exponential backoff; what a server asks for in Retry-After is
 honoured. How patient to be is placement, not identity: KAJIYA_HTTP_ATTEMPTS (tries in a row without
-progress, default 8) and KAJIYA_HTTP_WAIT_SECONDS (first wait, default 1) in the environment.
+progress, default 8), KAJIYA_HTTP_WAIT_SECONDS (first wait, default 1) and KAJIYA_HTTP_TIMEOUT_SECONDS
+(silence after which a connection is given up, default 60) in the environment.
+
+No message shows what is secret in an address: see `shown`.
 """
 
 import datetime
 import email.utils
 import os
+import re
+import ssl
 import time
 import zlib
 from collections.abc import Callable
@@ -18,13 +23,20 @@ from urllib.parse import urlsplit
 import httpx
 
 from kajiya import __version__
-from kajiya.errors import KajiyaError
+from kajiya.errors import KajiyaError, without_passwords
 
 Answer = TypeVar("Answer")
 
 LONGEST_WAIT_SECONDS = 60.0
 # A server that asks for more than this is down for maintenance: better to end and be run again.
 LONGEST_RETRY_AFTER_SECONDS = 900.0
+# A body that comes slower over a whole time-out is as good as none: a byte now and then keeps any
+# connection open for ever.
+SLOWEST_BYTES_A_SECOND = 100
+# Presigned addresses carry their key in the query.
+_SECRET = re.compile(
+    r"(?<=[?&])([^=&]*(?:signature|token|key|credential|secret|password|sig|policy)[^=&]*)=[^&#\s]*", re.IGNORECASE
+)
 
 
 class TryAgain(Exception):  # noqa: N818 - no error yet: it becomes one when patience ends
@@ -39,7 +51,7 @@ class Patience:
     """Waits between tries of one request, and when to give up."""
 
     def __init__(self, url: str, least_wait_seconds: float = 0) -> None:
-        self.url = url
+        self.url = shown(url)
         self.least_wait = least_wait_seconds
         self.attempts = int(_number_from_environment("KAJIYA_HTTP_ATTEMPTS", 8))
         self.first_wait = _number_from_environment("KAJIYA_HTTP_WAIT_SECONDS", 1)
@@ -69,6 +81,23 @@ class Patience:
         return min(wait, LONGEST_WAIT_SECONDS)
 
 
+class Pace:
+    """Raises TryAgain when a body comes slower than a patient reader can wait for."""
+
+    def __init__(self) -> None:
+        self.window = timeout_seconds()
+        self.began, self.bytes = time.monotonic(), 0
+
+    def note(self, size: int) -> None:
+        self.bytes += size
+        passed = time.monotonic() - self.began
+        if passed < self.window:
+            return
+        if self.bytes < SLOWEST_BYTES_A_SECOND * passed:
+            raise TryAgain(f"only {self.bytes} bytes in {passed:.0f} s")
+        self.began, self.bytes = time.monotonic(), 0
+
+
 class Client:
     """HTTP to one source; use it as a context manager.
 
@@ -80,13 +109,15 @@ class Client:
 
     def __init__(self, base_url: str, contact_required: bool = False) -> None:
         self.base_url = base_url.rstrip("/")
+        if "@" in urlsplit(base_url).netloc:
+            raise KajiyaError(f"{shown(base_url)}: an address with a password in it. Take it out of the settings.")
         loopback = is_loopback(base_url)
         self.session = httpx.Client(
             headers={
                 "User-Agent": _user_agent(contact_required and not loopback, base_url),
                 "Accept-Encoding": "identity",  # sizes, ranges and checksums are of the file itself
             },
-            timeout=httpx.Timeout(60, connect=20),
+            timeout=httpx.Timeout(timeout_seconds(), connect=min(20, timeout_seconds())),
             follow_redirects=True,
             trust_env=not loopback,  # a proxy cannot reach this machine's loopback
         )
@@ -108,7 +139,8 @@ class Client:
         patience = Patience(url, self.least_wait_seconds)
         while True:
             try:
-                response = self.session.get(url, params=params)
+                with self.session.stream("GET", url, params=params) as arriving:
+                    response = _read(arriving)
                 check_busy(response)
                 return judge(response)
             except TryAgain as caught:
@@ -116,6 +148,21 @@ class Client:
             except httpx.RequestError as error:
                 trouble = transport_trouble(error)
             patience.spend(trouble)
+
+
+def _read(response: httpx.Response) -> httpx.Response:
+    """The whole answer, unless it comes too slowly."""
+    pace, blocks = Pace(), []
+    for block in response.iter_raw():
+        pace.note(len(block))
+        blocks.append(block)
+    return httpx.Response(
+        response.status_code,
+        headers=response.headers,
+        content=b"".join(blocks),
+        request=response.request,
+        history=response.history,
+    )
 
 
 def body_of(response: httpx.Response) -> bytes:
@@ -136,16 +183,47 @@ def check_busy(response: httpx.Response) -> None:
 def check_status(response: httpx.Response) -> None:
     if response.status_code >= 400:
         raise KajiyaError(
-            f"{response.request.url}: HTTP {response.status_code} {response.reason_phrase}. Check the "
+            f"{asked_url(response)}: HTTP {response.status_code} {response.reason_phrase}. Check the "
             "revision, date and base_url in the settings: the source has no such file, or refuses it."
         )
 
 
+def refuse_encoding(response: httpx.Response) -> None:
+    """Raise KajiyaError for a file that comes packed, though `identity` was asked: no checksum would hold."""
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise KajiyaError(
+            f"{asked_url(response)}: came as Content-Encoding {encoding}, though the file itself was asked for. Check "
+            "base_url and any proxy on the way."
+        )
+
+
 def transport_trouble(error: httpx.RequestError) -> TryAgain:
-    """What to make of a request that got no whole answer."""
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
-        raise KajiyaError(f"{error.request.url}: {error}. Check base_url in the settings.") from error
+    """What to make of a request that got no whole answer. Raises KajiyaError where no try will help."""
+    address = shown(str(error.request.url))
+    if isinstance(error, httpx.TooManyRedirects):
+        raise KajiyaError(f"{address}: the source redirects in a circle. Check base_url in the settings.") from error
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        raise KajiyaError(f"{address}: {error}. Check base_url in the settings.") from error
+    if isinstance(_first_cause(error), ssl.SSLCertVerificationError):
+        raise KajiyaError(f"{address}: {error}. Check base_url, the clock and the certificates here.") from error
     return TryAgain(f"{type(error).__name__}: {error}")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
+def asked_url(response: httpx.Response) -> str:
+    """The address that was asked for, not the presigned one that it redirected to."""
+    return shown(str((response.history or [response])[0].request.url))
+
+
+def shown(url: str) -> str:
+    """An address without password and keys, fit for a message."""
+    return _SECRET.sub(r"\1=***", without_passwords(url))
 
 
 def retry_after_seconds(header: str | None) -> float | None:
@@ -156,7 +234,7 @@ def retry_after_seconds(header: str | None) -> float | None:
         return float(header)
     try:
         moment = email.utils.parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
@@ -177,6 +255,11 @@ def _user_agent(contact_required: bool, base_url: str) -> str:
     if not contact.isascii() or not contact.isprintable():
         raise KajiyaError("KAJIYA_CONTACT in the environment: only ASCII letters can stand in User-Agent.")
     return f"kajiya/{__version__} (+{contact})" if contact else f"kajiya/{__version__}"
+
+
+def timeout_seconds() -> float:
+    """Silence after which a connection is given up."""
+    return _number_from_environment("KAJIYA_HTTP_TIMEOUT_SECONDS", 60) or 60
 
 
 def _number_from_environment(name: str, default: float) -> float:

@@ -6,13 +6,10 @@ Files keep their path below the root (`<base>/jawiki/20260101/dumpstatus.json`,
 the whole of `data/sample`.
 """
 
-import asyncio
 import contextlib
-import dataclasses
 import errno
 import hashlib
 import json
-import random
 import socket
 import threading
 import time
@@ -28,26 +25,7 @@ from starlette.routing import Route
 
 from kajiya.errors import KajiyaError
 from kajiya.sample import diet_api
-
-FAULT_KINDS = ("busy", "unavailable", "disconnect", "truncate", "slow")
-
-
-@dataclasses.dataclass(frozen=True)
-class Faults:
-    """Failures to inject, drawn from a seed, so that a client's patience can be tested.
-
-    kinds: "busy" (429 with Retry-After), "unavailable" (503), "disconnect" (the connection closes
-    halfway through the body), "truncate" (a shorter body with a matching Content-Length, as from a
-    broken mirror) and "slow" (`slow_seconds` before the first byte).
-    limit: after so many failures the server behaves, so that a patient client always ends.
-    """
-
-    seed: int
-    rate: float = 0.3
-    kinds: tuple[str, ...] = FAULT_KINDS
-    limit: int = 20
-    retry_after_seconds: int = 1
-    slow_seconds: float = 0.5
+from kajiya.sample.faults import FaultInjector, Faults
 
 
 @contextlib.contextmanager
@@ -61,7 +39,7 @@ def serve(root: Path, port: int = 0, faults: Faults | None = None) -> Iterator[s
     listener = _listen(port)
     app: Any = application(root)
     if faults is not None:
-        app = _FaultInjector(app, faults)
+        app = FaultInjector(app, faults)
     config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -151,60 +129,3 @@ def _hub_headers(path: Path, name: str) -> dict[str, str]:
         "X-Repo-Commit": parts[parts.index("resolve") + 1],
         "ETag": f'"{digest}"',
     }
-
-
-class _FaultInjector:
-    """ASGI middleware that fails some requests."""
-
-    def __init__(self, app: Any, faults: Faults) -> None:
-        self.app = app
-        self.faults = faults
-        self.random = random.Random(faults.seed)  # noqa: S311 - a repeatable test, no secret
-        self.left = faults.limit
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        kind = self._draw() if scope["type"] == "http" else None
-        if kind == "slow":
-            await asyncio.sleep(self.faults.slow_seconds)
-        if kind in ("busy", "unavailable"):
-            await self._refusal(kind)(scope, receive, send)
-        elif kind in ("disconnect", "truncate"):
-            await self.app(scope, receive, _Shortened(send, announce=kind == "truncate"))
-        else:
-            await self.app(scope, receive, send)
-
-    def _draw(self) -> str | None:
-        if self.left == 0 or self.random.random() >= self.faults.rate:
-            return None
-        self.left -= 1
-        return self.random.choice(self.faults.kinds)
-
-    def _refusal(self, kind: str) -> Response:
-        if kind == "busy":
-            wait = str(self.faults.retry_after_seconds)
-            return Response("busy\n", status_code=429, headers={"Retry-After": wait})
-        return Response("unavailable\n", status_code=503)
-
-
-class _Shortened:
-    """An ASGI `send` that passes half of the body; uvicorn closes the connection if less came than
-    Content-Length announced.
-    """
-
-    def __init__(self, send: Any, announce: bool) -> None:
-        self.send = send
-        self.announce = announce
-        self.left = 0
-
-    async def __call__(self, message: dict) -> None:
-        if message["type"] == "http.response.start":
-            headers = dict(message["headers"])
-            self.left = int(headers.get(b"content-length", b"0")) // 2
-            if self.announce:
-                headers[b"content-length"] = str(self.left).encode()
-            await self.send({**message, "headers": list(headers.items())})
-            return
-        body = message.get("body", b"")[: self.left]
-        self.left -= len(body)
-        if self.announce or message.get("more_body", False) or body:
-            await self.send({**message, "body": body})
