@@ -13,6 +13,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from pydantic import TypeAdapter
+
+from components.crawl import run
+from components.crawl.settings import CrawlSettings
+from kajiya.records import REJECTED
+from kajiya.report import Report
+from kajiya.shards import read_dataset
+from kajiya.stage import execute
+
+REVISION = "607bd4c8450a42878aa9ddc051a65a055450ef87"
+C4 = {"connector": "c4", "revision": REVISION, "shard_count": 2, "until_shard": 1}
+DIET = {"connector": "diet", "from_date": "2025-01-01", "until_date": "2025-03-31", "pause_seconds": 0}
+FILES = {
+    "connector": "files",
+    "paths": ["**/*"],
+    "license": "CC0-1.0",
+    "generator": "human",
+    "language": "ja",
+}
+
+
+def settings(values: dict) -> CrawlSettings:
+    return TypeAdapter(CrawlSettings).validate_python(values)
+
+
+def crawl(tmp_path: Path, values: dict, source: str = "s", folder: Path | None = None) -> Report:
+    """Run the stage on `folder` (an empty one of its own), into tmp_path/crawl/<source>."""
+    folder = folder or tmp_path / "in"
+    folder.mkdir(parents=True, exist_ok=True)
+    return execute(run, settings(values), [folder], tmp_path / "crawl" / source)
+
+
+def rows(tmp_path: Path, source: str = "s", rejected: bool = False) -> list[dict]:
+    folder = tmp_path / "crawl" / source
+    tables = read_dataset(folder / "rejected", REJECTED) if rejected else read_dataset(folder)
+    return [row for table in tables for row in table.to_pylist()]
+
 
 @dataclass
 class Source:

@@ -191,7 +191,10 @@ def test_get_body_that_trickles_is_given_up_and_asked_again(source, monkeypatch)
     monkeypatch.setattr("components.crawl.http.SLOWEST_BYTES_A_SECOND", 10**9)
     source.bytes_a_second = 300
     source.piece_bytes = 20
-    with Client(source.url) as client, pytest.raises(KajiyaError, match="gave up after 4 tries: only .* bytes in"):
+    with (
+        Client(source.url) as client,
+        pytest.raises(KajiyaError, match=r"gave up after 4 tries: only .* bytes in"),
+    ):
         client.get("f.gz", body_of)
 
 

@@ -136,7 +136,11 @@ def test_faults_show_every_kind_and_end_at_the_limit(site):
 
 @pytest.mark.parametrize(
     ("kind", "same_tag", "body"),
-    [("stale", True, slice(None, None, -1)), ("whole", True, slice(None)), ("redirect", True, slice(5, None))],
+    [
+        ("stale", True, slice(None, None, -1)),
+        ("whole", True, slice(None)),
+        ("redirect", True, slice(5, None)),
+    ],
 )
 def test_fault_of_one_kind_answers_a_range_in_its_way(site, kind, same_tag, body):
     content = (site / "datasets/resolve/abc/a.gz").read_bytes()

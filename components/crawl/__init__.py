@@ -40,15 +40,22 @@ CONNECTORS: dict[str, Callable[[Any, Place, Harvest], None]] = {
 def run(config: CrawlSettings, source_input: Path, *, out: Path, work: Path) -> Report:
     """Fetch the source named by the last part of `out`; what is fetched waits in `work`."""
     harvest = Harvest(out.name, out)
-    place = Place(source_input, work, partial(_connect, source_input))
+    place = Place(source_input, work, partial(_connect, source_input), partial(_base, source_input))
     CONNECTORS[config.connector](config, place, harvest)
     return harvest.report()
 
 
 @contextlib.contextmanager
+def _base(source_input: Path, base_url: str) -> Iterator[str]:
+    """The address of a source: `sample` is IN, served for the duration, `input` IN itself."""
+    if base_url == "sample":
+        with serve(source_input) as url:
+            yield url
+    else:
+        yield source_input.resolve().as_uri() if base_url == "input" else base_url.rstrip("/")
+
+
+@contextlib.contextmanager
 def _connect(source_input: Path, base_url: str, contact_required: bool = False) -> Iterator[Client]:
-    """A client of the source; `sample` is this disk's IN, served for the duration."""
-    with contextlib.ExitStack() as stack:
-        if base_url == "sample":
-            base_url = stack.enter_context(serve(source_input))
-        yield stack.enter_context(Client(base_url, contact_required))
+    with _base(source_input, base_url) as url, Client(url, contact_required) as client:
+        yield client

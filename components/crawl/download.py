@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from tqdm import tqdm
 
+from components.crawl.fetched import Expected, Fetched, Partial, Stated, verify
 from components.crawl.http import (
     Client,
     Pace,
@@ -23,9 +24,7 @@ from components.crawl.http import (
     shown,
     transport_trouble,
 )
-from components.crawl.fetched import Expected, Fetched, Partial, Stated, verify
 from kajiya.errors import KajiyaError
-
 
 # A wrong checksum may come from a broken cache on the way, and the next one may meet another.
 CHECKSUM_TRIES = 3

@@ -8,6 +8,7 @@ import datetime
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,11 +121,16 @@ def document(native_id: str, text: str, **fields: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a connector works: what it may read, fetch from and keep between crashes."""
+    """Where a connector works: what it may read, fetch from and keep between crashes.
+
+    connect(base_url, contact_required=False) gives a client for the duration of a `with` block,
+    base(base_url) the address alone, for workers that fetch by themselves.
+    """
 
     input: Path
     work: Path
-    connect: Callable[..., Client]
+    connect: Callable[..., AbstractContextManager[Client]]
+    base: Callable[[str], AbstractContextManager[str]]
 
 
 def parse_date(value: str | datetime.date | None, where: str) -> datetime.date | None:

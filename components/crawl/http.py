@@ -35,7 +35,8 @@ LONGEST_RETRY_AFTER_SECONDS = 900.0
 SLOWEST_BYTES_A_SECOND = 100
 # Presigned addresses carry their key in the query.
 _SECRET = re.compile(
-    r"(?<=[?&])([^=&]*(?:signature|token|key|credential|secret|password|sig|policy)[^=&]*)=[^&#\s]*", re.IGNORECASE
+    r"(?<=[?&])([^=&]*(?:signature|token|key|credential|secret|password|sig|policy)[^=&]*)=[^&#\s]*",
+    re.IGNORECASE,
 )
 
 
@@ -110,7 +111,9 @@ class Client:
     def __init__(self, base_url: str, contact_required: bool = False) -> None:
         self.base_url = base_url.rstrip("/")
         if "@" in urlsplit(base_url).netloc:
-            raise KajiyaError(f"{shown(base_url)}: an address with a password in it. Take it out of the settings.")
+            raise KajiyaError(
+                f"{shown(base_url)}: an address with a password in it. Take it out of the settings."
+            )
         loopback = is_loopback(base_url)
         self.session = httpx.Client(
             headers={
@@ -202,11 +205,15 @@ def transport_trouble(error: httpx.RequestError) -> TryAgain:
     """What to make of a request that got no whole answer. Raises KajiyaError where no try will help."""
     address = shown(str(error.request.url))
     if isinstance(error, httpx.TooManyRedirects):
-        raise KajiyaError(f"{address}: the source redirects in a circle. Check base_url in the settings.") from error
+        raise KajiyaError(
+            f"{address}: the source redirects in a circle. Check base_url in the settings."
+        ) from error
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         raise KajiyaError(f"{address}: {error}. Check base_url in the settings.") from error
     if isinstance(_first_cause(error), ssl.SSLCertVerificationError):
-        raise KajiyaError(f"{address}: {error}. Check base_url, the clock and the certificates here.") from error
+        raise KajiyaError(
+            f"{address}: {error}. Check base_url, the clock and the certificates here."
+        ) from error
     return TryAgain(f"{type(error).__name__}: {error}")
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from kajiya.settings import Settings
 
 BASE_URL = r"^(sample|https?://.+)$"
+STORE = r"^(sample|input|(https?|s3|gs|abfs|file)://.+)$"
 
 
 class WikipediaSettings(Settings):
@@ -37,9 +38,19 @@ class C4Settings(Settings):
     from_shard: int = Field(default=0, ge=0)
     """First shard to fetch, from 0."""
     until_shard: int = Field(default=1023, ge=0)
-    """Last shard to fetch, inclusive. The raw shards wait in `.work/` until all are read: mind the disk."""
-    base_url: str = Field(default="https://huggingface.co", pattern=BASE_URL)
-    """The hub or a mirror of it; `sample` serves IN on loopback."""
+    """Last shard to fetch, inclusive."""
+    base_url: str = Field(default="https://huggingface.co", pattern=STORE)
+    """The hub, a mirror of it, a store such as `s3://bucket` (its keys come from the environment) or
+    `file:///folder`; `input` reads IN as it lies, `sample` serves IN on loopback."""
+    folder: str = Field(
+        default="datasets/allenai/c4/resolve/{revision}/multilingual",
+        pattern=r"^[^{}]*(\{revision\}[^{}]*)*$",
+    )
+    """Where the shards lie below base_url; `{revision}` stands for the revision."""
+    from_date: datetime.date | None = None
+    """First day of the pages to keep, by their time of crawling; others are rejected as `outside_dates`."""
+    until_date: datetime.date | None = None
+    """Last day of the pages to keep, inclusive."""
     license: str = "ODC-By-1.0"
     """Licence written into each document."""
 
@@ -50,6 +61,8 @@ class C4Settings(Settings):
                 f"from_shard {self.from_shard} <= until_shard {self.until_shard} < shard_count {self.shard_count} "
                 "does not hold"
             )
+        if self.from_date and self.until_date and self.from_date > self.until_date:
+            raise ValueError(f"from_date {self.from_date} is after until_date {self.until_date}")
         return self
 
 

@@ -68,7 +68,9 @@ class FaultInjector:
             return
         self.faults.counts[kind] += 1
         if kind in _REFUSALS:
-            headers = {b"retry-after": str(self.faults.retry_after_seconds).encode()} if kind == "busy" else {}
+            headers = (
+                {b"retry-after": str(self.faults.retry_after_seconds).encode()} if kind == "busy" else {}
+            )
             await _send(send, _Answer(_REFUSALS[kind], headers, b"not now\n"))
         elif kind == "redirect":
             query = scope["query_string"] + (b"&" if scope["query_string"] else b"") + b"moved=1"
