@@ -114,10 +114,10 @@ def test_meetings_that_are_no_json_are_said(tmp_path):
 def outcomes(root: Path, faults: Faults, count: int) -> list[str]:
     """What each of `count` requests met."""
     met = []
-    with serve(root, faults=faults) as base:
+    with serve(root, faults=faults) as base, httpx.Client() as client:
         for _ in range(count):
             try:
-                answer = httpx.get(f"{base}/datasets/resolve/abc/a.gz")
+                answer = client.get(f"{base}/datasets/resolve/abc/a.gz")
             except (httpx.RemoteProtocolError, httpx.ReadError):
                 met.append("cut")
                 continue
