@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from kajiya.cli.choices import recipes, settings
 from kajiya.cli.corpus import sample
+from kajiya.cli.documents import takedown, trace
 from kajiya.cli.models import lineage
 from kajiya.cli.pipeline import report, run, status
 from kajiya.errors import KajiyaError
@@ -47,5 +48,5 @@ app = typer.Typer(
 )
 
 # In the order of `kajiya --help`.
-for command in (run, status, lineage, recipes, sample, report, settings):
+for command in (run, status, lineage, recipes, sample, report, trace, takedown, settings):
     app.command()(command)

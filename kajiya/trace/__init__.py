@@ -1,0 +1,1 @@
+"""Follow single documents through the pipeline: where from, what was done, into which models."""

@@ -1,0 +1,93 @@
+"""In which tokens, and so in which registered models, documents ended."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from kajiya.dvc_lock import Hashed
+from kajiya.errors import KajiyaError
+from kajiya.lineage import Lineage
+from kajiya.registry import RegisteredVersion, list_versions, load_lineage
+from kajiya.trace.project import Project
+
+_SPLITS = ("train", "validation")
+_CACHE = Path(".dvc/cache/files/md5")
+
+
+class Span(NamedTuple):
+    """Tokens [start, end) of a split that come from a document."""
+
+    document: str
+    split: str
+    start: int
+    end: int
+
+
+class Use(NamedTuple):
+    """What one state of a recipe's tokens holds of the documents."""
+
+    recipe: str
+    tokens: str
+    """Hash of the folder of tokens."""
+    spans: list[Span] | None
+    """None: that state is not on this disk, so nothing is known."""
+    versions: list[RegisteredVersion]
+    """Registered versions trained on it."""
+
+
+def uses(project: Project, documents: list[str]) -> list[Use]:
+    """Every state of the tokens that is on this disk or that a registered version was trained on."""
+    states: dict[tuple[str, str], list[RegisteredVersion]] = {
+        (recipe, _tokens(project, recipe).hash): [] for recipe in project.items("tokenize")
+    }
+    for version in list_versions():
+        lineage = load_lineage(version.name, version.version)
+        if found := _trained_on(lineage):
+            states.setdefault((lineage.recipe, found), []).append(version)
+    return [
+        Use(recipe, state, _spans(project, recipe, state, documents), versions)
+        for (recipe, state), versions in states.items()
+    ]
+
+
+def _tokens(project: Project, recipe: str) -> Hashed:
+    outputs = project.stages[f"tokenize@{recipe}"].outputs
+    return next(out for out in outputs if not out.path.endswith(".report.json"))
+
+
+def _trained_on(lineage: Lineage) -> str | None:
+    stage = lineage.stage(f"tokenize@{lineage.recipe}")
+    return next((out.hash for out in stage.outputs if out.hash.endswith(".dir")), None) if stage else None
+
+
+def _spans(project: Project, recipe: str, state: str, documents: list[str]) -> list[Span] | None:
+    spans = []
+    for split in _SPLITS:
+        file = _file(project, recipe, state, f"{split}.spans.parquet")
+        if file is None:
+            return None
+        table = pq.read_table(file, filters=[("document_id", "in", documents)], partitioning=None)
+        spans += [Span(r["document_id"], split, r["start"], r["end"]) for r in table.to_pylist()]
+    return spans
+
+
+def _file(project: Project, recipe: str, state: str, name: str) -> Path | None:
+    """A file of a state of the tokens: in the project if that is its state, else in DVC's cache."""
+    if f"tokenize@{recipe}" in project.stages:
+        current = _tokens(project, recipe)
+        path = project.root / current.path / name
+        if current.hash == state and path.exists():
+            return path
+    listing = project.root / _CACHE / state[:2] / state[2:]
+    if not listing.exists():
+        return None
+    try:
+        entries = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise KajiyaError(
+            f"{listing}: not a folder of DVC's cache ({error}). `dvc fetch` brings it anew."
+        ) from None
+    path = project.root / _CACHE / entries[name][:2] / entries[name][2:]
+    return path if path.exists() else None
