@@ -58,7 +58,8 @@ def add(path: Path, entries: Iterable[Exclusion]) -> list[Exclusion]:
             known[entry.id] = entry
             new.append(entry)
     if new or not path.exists():
-        rows = [one.model_dump() for one in known.values()]
+        # Dates as text: YAML would write one date once and refer to it from the other entries.
+        rows = [one.model_dump(mode="json") for one in known.values()]
         write_file(path, _HEADER + yaml.safe_dump(rows, allow_unicode=True, sort_keys=False))
     return new
 

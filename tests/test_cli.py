@@ -75,6 +75,8 @@ def test_options_are_no_settings():
         "recipes": set(),
         "sample": {"--serve"},
         "report": set(),
+        "trace": set(),
+        "takedown": {"--reason", "--all"},
         "settings": {"--markdown"},
     }
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from corpus_folders import document
 from rich.console import Console
+from typer.testing import CliRunner
 
 from components.clean import CleanSettings
 from components.clean import run as run_clean
@@ -17,6 +18,7 @@ from components.decontaminate import DecontaminateSettings
 from components.decontaminate import run as run_decontaminate
 from components.dedupe import DedupeSettings
 from components.dedupe import run as run_dedupe
+from kajiya.cli import app
 from kajiya.dvc_lock import folder_hash
 from kajiya.errors import KajiyaError
 from kajiya.exclusions import load
@@ -211,6 +213,16 @@ def test_takedown_of_words_in_several_documents_writes_nothing_until_all_are_mea
     assert (project.root / "exclusions.yaml").read_text() == before
     done = take_down(project, ["夜明け前から船が着きます"], "asked", every_match=True)
     assert set(done.documents) == {"web:3", "web:4", "wiki:1"}
+
+
+def test_commands_trace_and_take_down(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    shown = CliRunner().invoke(app, ["trace", "https://web.example/web:3"]).output
+    assert "stays in its place: wiki:1" in shown
+    done = CliRunner().invoke(app, ["takedown", "web:3", "--reason", "asked"])
+    assert "Left out from now on: web:3, wiki:1" in done.output
+    assert "No registered model has learnt them" in done.output
+    assert (project.root / "exclusions.yaml").read_text().count("requested") == 3  # one stands in the heading
 
 
 def test_next_run_after_a_takedown_leaves_the_document_out(project):

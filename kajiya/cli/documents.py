@@ -39,7 +39,9 @@ def trace(what: Annotated[str, typer.Argument(metavar="TEXT_OR_URL_OR_ID", help=
         console.print(history_tree(known, uses(project, held)))
     if rest := found[_SHOWN:]:
         listed = ", ".join(rest[:20])
-        console.print(f"{len(rest)} more documents match: {listed}{' ...' if len(rest) > 20 else ''}", markup=False)  # noqa: PLR2004
+        console.print(
+            f"{len(rest)} more documents match: {listed}{' ...' if len(rest) > 20 else ''}", markup=False
+        )
 
 
 def takedown(

@@ -36,7 +36,11 @@ def learnt_by(uses: list[Use]) -> list[str]:
     return [
         f"{version.name}/{version.version} {version.variant}: {said}"
         for use in uses
-        for said in ["may have learnt them: its tokens are not on this disk" if use.spans is None else "has learnt them"]
+        for said in [
+            "may have learnt them: its tokens are not on this disk"
+            if use.spans is None
+            else "has learnt them"
+        ]
         for version in use.versions
         if use.spans is None or use.spans
     ]
