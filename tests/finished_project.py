@@ -5,9 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 from kajiya.dvc_lock import file_hash, folder_hash
+from kajiya.records import TOKEN_SPAN
 from kajiya.report import Flow, Report
 from kajiya.shards import write_dataset
 
@@ -111,11 +114,19 @@ def _document(source: str, number: int, license_name: str) -> dict:
     }
 
 
+def _span(number: int, document: str) -> dict:
+    source = document.partition(":")[0]
+    return {"start": 9 * number, "end": 9 * number + 9, "document_id": document, "source": source}
+
+
 def _write_models(root: Path, model: Path) -> None:
     models = root / "models" / "smoke"
     for name, figures in (("tokenizer", {"pieces": 300}), ("tokens", {"tokens": 1000})):
         _write(models / name / f"{name}.json", json.dumps(figures))
         write_report(models / name, Report(figures=figures))
+    for split, documents in (("train", ["wikipedia:1", "diet:1"]), ("validation", ["wikipedia:2"])):
+        spans = [_span(number, document) for number, document in enumerate(documents)]
+        pq.write_table(pa.Table.from_pylist(spans, TOKEN_SPAN), models / "tokens" / f"{split}.spans.parquet")
     for index, variant in enumerate(VARIANTS):
         shutil.copytree(model, models / variant)
         figures = {"loss": 2.5 - index / 10, "method": variant}

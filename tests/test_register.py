@@ -306,6 +306,16 @@ def test_command_line_shows_versions_and_lineage(project):
     assert "kajiya-smoke/4" in missing.output + missing.stderr
 
 
+def test_trace_names_the_versions_that_learnt_a_document(project):
+    register()
+    learnt = CliRunner().invoke(app, ["trace", "wikipedia:1"]).output
+    assert "train.npy[0:9]" in learnt
+    assert "kajiya-smoke/4 awq: has learnt it" in learnt
+    assert "kajiya-smoke/4 awq: has not learnt it" in CliRunner().invoke(app, ["trace", "wikipedia:0"]).output
+    done = CliRunner().invoke(app, ["takedown", "wikipedia:1", "--reason", "asked"]).output
+    assert "kajiya-smoke/1 base: has learnt them" in done
+
+
 def test_dirty_tree_is_tagged_and_carries_its_patch(project):
     Path("params.yaml").write_text("recipes: {a: b}\n")
     register()
