@@ -42,8 +42,10 @@ JsonArray = Annotated[np.ndarray, PlainValidator(_decode_array), PlainSerializer
 class Ledger:
     """One small file per finished shard, written after the shard itself is safe."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, identity: str = "") -> None:
+        """identity: of what the stage was begun with; the ledger holds for nothing else."""
         self._folder = folder
+        self.identity = identity
 
     def pages(self, function: Callable[[Any], Any], description: str) -> "Pages":
         return Pages(self._folder / description, TypeAdapter(_result_type(function)))

@@ -10,7 +10,8 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from kajiya.errors import KajiyaError
 from kajiya.ledger import code_digest
@@ -26,14 +27,15 @@ class RayCluster:
         self._closed = False
         self._running: set[Any] = set()
         resources = {"num_cpus": 1, "max_retries": 0, "scheduling_strategy": "SPREAD"}
-        self._remote = self._ray.remote(**resources)(_call_same_code)
+        self._remote = self._ray.remote(**resources)(_call_same)
         self.count = count or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def run(self, function: Callable[[Any], Any], task: Any) -> Any:
         """function(task) somewhere in the cluster. Raises what it raised, or WorkerKilledError."""
         if self._closed:
             raise CancelledError
-        reference = self._remote.remote(function, task, code_digest(_module(function)))
+        same = _Same(code_digest(_module(function)), str(Path.cwd()))
+        reference = self._remote.remote(function, task, same)
         self._running.add(reference)
         try:
             result, error = self._ray.get(reference)
@@ -84,12 +86,27 @@ def _connected() -> Any:
     return ray
 
 
-def _call_same_code(function: Callable[[Any], Any], task: Any, digest: str) -> tuple[Any, Exception | None]:
+class _Same(NamedTuple):
+    """What must be alike on every node."""
+
+    code: str
+    folder: str
+    """Where the stage runs: paths may be relative to it."""
+
+
+def _call_same(function: Callable[[Any], Any], task: Any, same: _Same) -> tuple[Any, Exception | None]:
     """Refuse to work by other code than the stage's own: bytes would depend on the machine."""
-    if code_digest(_module(function)) != digest:
+    node = os.uname().nodename
+    if code_digest(_module(function)) != same.code:
         return None, KajiyaError(
-            f"{_module(function)}: the code on node {os.uname().nodename} is not that of the machine where the stage "
-            "was started. Install the same version on every node of the cluster."
+            f"{_module(function)}: the code on node {node} is not that of the machine where the stage was started. "
+            "Install the same version on every node of the cluster."
+        )
+    try:
+        os.chdir(same.folder)
+    except OSError as error:
+        return None, KajiyaError(
+            f"{same.folder}: not on node {node} ({error.strerror}). Mount it at the same path on every node."
         )
     return call(function, task)
 

@@ -7,14 +7,16 @@ its subfolder `rejected/`, in the same form.
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kajiya.errors import KajiyaError
+from kajiya.errors import KajiyaError, disk_error
 from kajiya.records import DOCUMENT, check_schema
+from kajiya.storage import is_remote, reaching
 
 # 256 MiB of text a shard: large enough that DVC has few files to hash, small enough for one worker.
 SHARD_BYTES = 256 * 1024 * 1024
@@ -22,7 +24,8 @@ SHARD_BYTES = 256 * 1024 * 1024
 
 def list_shards(dataset: Path) -> list[Path]:
     """The shards of a dataset in order. Raises KajiyaError when there are none."""
-    shards = sorted(dataset.glob("part-*.parquet"))
+    with reaching(dataset):
+        shards = sorted(dataset.glob("part-*.parquet"), key=str)
     if not shards:
         raise KajiyaError(f"{dataset}: no part-*.parquet here. Run the stage that writes it first.")
     return shards
@@ -31,7 +34,7 @@ def list_shards(dataset: Path) -> list[Path]:
 def read_shard(path: Path, schema: pa.Schema = DOCUMENT) -> pa.Table:
     """One shard as a table, checked against `schema`."""
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = pq.read_table(_source(path), partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
         raise KajiyaError(f"{path}: not a readable Parquet file ({error}). Rerun its stage.") from error
     check_schema(table.schema, schema, path)
@@ -50,10 +53,13 @@ def shard_path(dataset: Path, index: int) -> Path:
 
 def write_shard(table: pa.Table, path: Path) -> None:
     """Write one shard whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(table, partial, compression="zstd", compression_level=3)
-    _sync_and_rename(partial, path)
+    if is_remote(path):
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, compression="zstd", compression_level=3)
+        write_file(path, buffer.getvalue().to_pybytes())
+        return
+    with _partial(path) as partial:
+        pq.write_table(table, partial, compression="zstd", compression_level=3)
 
 
 class ShardWriter:
@@ -97,20 +103,41 @@ def write_dataset(
 def count_by_source(dataset: Path) -> Counter[str]:
     """Rows per source over all shards of a dataset; only that column is read."""
     counts: Counter[str] = Counter()
-    for shard in sorted(dataset.glob("part-*.parquet")):
-        counts.update(pq.read_table(shard, columns=["source"], partitioning=None)["source"].to_pylist())
+    if not dataset.exists():
+        return counts
+    for shard in sorted(dataset.glob("part-*.parquet"), key=str):
+        with shard.open("rb") as handle:  # on S3 the column alone is fetched
+            counts.update(pq.read_table(handle, columns=["source"])["source"].to_pylist())
     return counts
 
 
 def write_file(path: Path, content: bytes | str) -> None:
     """Write a small file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    if is_remote(path):
+        with reaching(path):
+            path.write_bytes(data)  # an object appears whole
+        return
+    with _partial(path) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    """A path to write to; its file takes the place of `path` when all has gone well. Names the file that failed."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content.encode() if isinstance(content, str) else content)
-    _sync_and_rename(partial, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with open(partial, "rb") as handle:
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise disk_error(error, path) or error from None
 
 
-def _sync_and_rename(partial: Path, path: Path) -> None:
-    with open(partial, "rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(path)
+def _source(path: Path) -> Path | pa.BufferReader:
+    if not is_remote(path):
+        return path
+    with reaching(path):
+        return pa.BufferReader(path.read_bytes())

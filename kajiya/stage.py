@@ -5,7 +5,6 @@ its inputs, gives it a private folder to write into and publishes that folder in
 stage killed at any moment leaves the old output or none.
 """
 
-import fcntl
 import inspect
 import json
 import resource
@@ -13,18 +12,39 @@ import shutil
 import sys
 import time
 import typing
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from kajiya.errors import KajiyaError, disk_error
+from kajiya.ledger import Ledger
 from kajiya.report import Report
 from kajiya.settings import load_settings
 from kajiya.settings_docs import class_text
 from kajiya.shards import count_by_source, write_file
+from kajiya.storage import (
+    fetch,
+    is_remote,
+    parse_path,
+    publishing,
+    reaching,
+    remove,
+    replace_by,
+    require_whole,
+)
+from kajiya.workplace import (
+    alone,
+    beside,
+    empty,
+    identity_by_content,
+    identity_by_listing,
+    refuse_foreign,
+    scratch_folder,
+    work_folder,
+)
+
+__all__ = ["beside", "execute", "main"]
 
 
 def main(run: Callable[..., Report], keyed: bool = False) -> None:
@@ -54,65 +74,103 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
     """Run a stage and publish its output folder and its two reports.
 
     `OUT.report.json` is the same for the same inputs and settings (DVC tracks it); `OUT.run.json`
-    says what this one run took (untracked). A stage that takes a keyword `work` gets a folder that
-    survives a crash, and is emptied when settings or inputs are others than when it was begun. One
-    that takes `pages` gets the path OUT.pages, for HTML that a person opens: untracked, and kept when
-    the stage fails.
+    says what this one run took (untracked). Keywords by which a stage asks for more:
+
+    work: a folder that survives a crash, and is emptied when settings or inputs are others than when
+        it was begun.
+    ledger: for a stage that maps one function over shards by `map_shards(..., ledger)`: finished
+        shards survive a crash, and lie on S3 where OUT does. It gets paths on S3 as they are; any
+        other stage gets copies on this disk.
+    pages: the path OUT.pages, for HTML that a person opens: untracked, and kept when the stage fails.
     """
-    if out.is_file():  # a slip of the hand: publishing would put the output in its place
-        raise KajiyaError(f"{out}: a file. OUT is the folder to write: name another.")
     for path in inputs:
-        if not path.exists():
-            raise KajiyaError(f"{path}: no such input. Run the stage that writes it first (`kajiya run`).")
+        with reaching(path):
+            if not path.exists():
+                raise KajiyaError(
+                    f"{path}: no such input. Run the stage that writes it first (`kajiya run`)."
+                )
+        require_whole(path)
+    refuse_foreign(out)
     started = time.monotonic()
-    with _alone(out):
+    with alone(out):
+        if "ledger" not in _keywords(run) and any(is_remote(path) for path in (*inputs, out)):
+            return _execute_on_copies(run, config, inputs, out)
         return _execute(run, config, inputs, out, started)
 
 
 def _execute(
     run: Callable[..., Report], config: Any, inputs: list[Path], out: Path, started: float
 ) -> Report:
-    staging = out.parent / ".partial" / out.name
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    extra = {}
-    if "work" in inspect.signature(run).parameters:
-        extra["work"] = _work_folder(out, config, inputs)
-    if "pages" in inspect.signature(run).parameters:
-        extra["pages"] = out.parent / f"{out.name}.pages"
+    staging, extra = _places(run, config, inputs, out)
     try:
         report = run(config, *inputs, out=staging, **extra)
         report.check()
         _check_rows(report, staging)
-        _publish(staging, out)
+        if "ledger" in extra and extra["ledger"].identity != _identity(run, config, inputs):
+            raise KajiyaError(f"{inputs[0]}: changed while it was read. Run again when nobody writes it.")
+        _publish(report, staging, out, started)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    write_file(beside(out, "report"), _json(report.model_dump(mode="json")))
-    write_file(beside(out, "run"), _json(_run_record(started)))
-    if "work" in extra:
-        _empty(extra["work"])
+        if "ledger" not in extra:
+            remove(staging)
+    if {"work", "ledger"} & extra.keys():
+        empty(out.parent / ".work" / out.name)
     return report
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the output: where DVC was killed its stage may live on, and two must not write at once."""
-    lock = out.parent / ".work" / f"{out.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "ab") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(
-                f"{out}: another process still writes it; waiting for its end.", file=sys.stderr, flush=True
-            )
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _places(
+    run: Callable[..., Report], config: Any, inputs: list[Path], out: Path
+) -> tuple[Path, dict[str, Any]]:
+    """Where the output grows, and the further arguments that a stage asks for."""
+    staging = out.parent / ".partial" / out.name
+    asked = _keywords(run)
+    extra: dict[str, Any] = {}
+    if "pages" in asked:
+        extra["pages"] = out.parent / f"{out.name}.pages"
+    if {"work", "ledger"} & asked:
+        identity = _identity(run, config, inputs)
+        work = work_folder(out, identity)
+        if "work" in asked:
+            extra["work"] = work
+        else:
+            staging = work / "out"
+            if not staging.exists():  # published, and killed before the ledger was removed
+                remove(work / "ledger")
+            extra["ledger"] = Ledger(work / "ledger", identity)
+    if "ledger" not in extra:
+        remove(staging)
+    staging.mkdir(parents=True, exist_ok=True)
+    return staging, extra
 
 
-def beside(out: Path, kind: str) -> Path:
-    """Path of the JSON file beside a stage's output; kind is "report" or "run"."""
-    return out.parent / f"{out.name}.{kind}.json"
+def _identity(run: Callable[..., Report], config: Any, inputs: list[Path]) -> str:
+    if "ledger" in _keywords(run):
+        return identity_by_listing(config, inputs, run.__module__)
+    return identity_by_content(config, inputs)
+
+
+def _keywords(run: Callable[..., Report]) -> set[str]:
+    return {p.name for p in inspect.signature(run).parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+
+def _execute_on_copies(run: Callable[..., Report], config: Any, inputs: list[Path], out: Path) -> Report:
+    """For a stage that works on whole folders: copy from S3, run, copy to S3. A crash keeps its `work`."""
+    scratch = scratch_folder(out)
+    remove(scratch / "inputs")
+    local = [
+        fetch(path, scratch / "inputs" / str(number) / path.name) if is_remote(path) else path
+        for number, path in enumerate(inputs)
+    ]
+    made = scratch / "out" / out.name if is_remote(out) else out
+    started = time.monotonic()
+    with alone(made) if made != out else nullcontext():
+        report = _execute(run, config, local, made, started)
+    if made != out:
+        _publish(report, made, out, started)
+        pages = made.parent / f"{out.name}.pages"
+        if pages.exists():
+            replace_by(pages, out.parent / pages.name)
+    remove(scratch)
+    return report
 
 
 def _check_rows(report: Report, out: Path) -> None:
@@ -132,44 +190,28 @@ def _check_rows(report: Report, out: Path) -> None:
                 )
 
 
-def _publish(staging: Path, out: Path) -> None:
-    """Put the new output in the place of the old one, which is moved away whole: never half of it is there."""
-    old = staging.with_name(f"{out.name}.old")
+def _publish(report: Report, staging: Path, out: Path, started: float) -> None:
+    """Put the new output in the place of the old one, and its reports beside it, the tracked one last."""
+    with publishing(out) if is_remote(out) else nullcontext():
+        for kind in ("report", "run"):  # they told of the old output
+            beside(out, kind).unlink(missing_ok=True)
+        if is_remote(out):
+            replace_by(staging, out)
+        else:
+            _swap(staging, out)
+        write_file(beside(out, "run"), _json(_run_record(started)))
+        write_file(beside(out, "report"), _json(report.model_dump(mode="json")))
+
+
+def _swap(staging: Path, out: Path) -> None:
+    """The old output is moved away whole: never half of it is there."""
+    old = out.parent / ".partial" / f"{out.name}.old"
+    old.parent.mkdir(exist_ok=True)
     shutil.rmtree(old, ignore_errors=True)
-    for kind in ("report", "run"):  # they told of the old output
-        beside(out, kind).unlink(missing_ok=True)
     if out.exists():
         out.replace(old)
     staging.replace(out)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _work_folder(out: Path, config: Any, inputs: list[Path]) -> Path:
-    work = out.parent / ".work" / out.name
-    identity = _identity(config, inputs)
-    record = work / "identity"
-    if not record.exists() or record.read_text() != identity:
-        _empty(work)
-        write_file(record, identity)
-    return work
-
-
-def _empty(work: Path) -> None:
-    """Remove the folder, its identity first: what a kill leaves half removed is not continued from."""
-    (work / "identity").unlink(missing_ok=True)
-    shutil.rmtree(work, ignore_errors=True)
-
-
-def _identity(config: Any, inputs: list[Path]) -> str:
-    digest = xxhash.xxh3_128(config.model_dump_json().encode())
-    for path in inputs:
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        for file in files:
-            digest.update(str(file.relative_to(path)).encode())
-            with open(file, "rb") as handle:
-                while block := handle.read(1 << 22):
-                    digest.update(block)
-    return digest.hexdigest()
 
 
 def _run_record(started: float) -> dict[str, Any]:
@@ -208,4 +250,4 @@ def _parse(stage: str, run: Callable[..., Report], keyed: bool, argv: list[str])
         raise KajiyaError(f"unknown option {unknown[0]}: settings are never flags, edit {params}.\n{usage}")
     if len(argv) != len(names):
         raise KajiyaError(f"expected {len(names)} paths, found {len(argv)}.\n{usage}")
-    return params, [Path(word) for word in argv]
+    return params, [parse_path(word) for word in argv]

@@ -20,6 +20,7 @@ WITHOUT_INFLUENCE = {
     "kajiya.errors": "words for a person",
     "kajiya.settings": "checks settings; their values are parameters of the stage",
     "kajiya.settings_docs": "help texts",
+    "kajiya.storage": "where files lie",
     "kajiya.tracking": "sends metrics elsewhere",
 }
 

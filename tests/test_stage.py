@@ -15,7 +15,7 @@ from kajiya.errors import KajiyaError
 from kajiya.records import REJECTED
 from kajiya.report import Flow, Report
 from kajiya.settings import Settings
-from kajiya.shards import write_dataset
+from kajiya.shards import write_dataset, write_file
 from kajiya.stage import beside, execute
 
 
@@ -164,6 +164,31 @@ def test_stage_does_not_replace_a_file_by_its_output(tmp_path, source):
     assert source.read_text() == "鍛冶屋"
 
 
+def test_stage_does_not_replace_a_folder_that_no_stage_has_written(tmp_path, source):
+    out = tmp_path / "notes"
+    out.mkdir()
+    execute(copy, CopySettings(), [source], out)  # empty: nothing is lost
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    for _ in range(2):  # the first refusal leaves nothing that would let the second pass
+        with pytest.raises(KajiyaError, match=r"mine: holds files, but no mine.report.json lies beside it"):
+            execute(copy, CopySettings(), [source], tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("place", ["source/out", "/proc/kajiya/out"])
+def test_stage_output_folder_that_cannot_be_made_is_named(tmp_path, source, place):
+    with pytest.raises(KajiyaError, match=r"cannot be made or written to \(.*\). Choose another OUT"):
+        execute(copy, CopySettings(), [source], tmp_path / place)
+
+
+def test_full_disk_is_told_with_the_file_that_was_written(tmp_path):
+    path = tmp_path / "shard"
+    path.with_name("shard.partial").symlink_to("/dev/full")
+    with pytest.raises(KajiyaError, match=rf"^{path}: No space left on device. The disk is full"):
+        write_file(path, "鉄" * 99999)
+
+
 def test_stage_disk_full_is_told_without_traceback(tmp_path):
     """/dev/full answers every write with ENOSPC, as a full disk does."""
     script = (
@@ -182,7 +207,7 @@ def test_stage_disk_full_is_told_without_traceback(tmp_path):
         text=True,
     )
     assert result.returncode == 1
-    assert "The disk is full" in result.stderr
+    assert "error: toy: out: No space left on device. The disk is full" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
 
