@@ -36,6 +36,7 @@ from kajiya.storage import (
 from kajiya.workplace import (
     alone,
     beside,
+    cache_folder,
     empty,
     identity_by_content,
     identity_by_listing,
@@ -81,6 +82,8 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
     ledger: for a stage that maps one function over shards by `map_shards(..., ledger)`: finished
         shards survive a crash, and lie on S3 where OUT does. It gets paths on S3 as they are; any
         other stage gets copies on this disk.
+    cache: a folder that outlives OUT and is never emptied, so what lies there must be named by all
+        that it depends on: .cache/<OUT> beside OUT, or below KAJIYA_CACHE.
     pages: the path OUT.pages, for HTML that a person opens: untracked, and kept when the stage fails.
     """
     for path in inputs:
@@ -103,7 +106,9 @@ def _execute(
 ) -> Report:
     staging, extra = _places(run, config, inputs, out)
     try:
-        report = run(config, *inputs, out=staging, **extra)
+        # Several checkouts may share a cache.
+        with alone(extra["cache"]) if "cache" in extra else nullcontext():
+            report = run(config, *inputs, out=staging, **extra)
         report.check()
         _check_rows(report, staging)
         if "ledger" in extra and extra["ledger"].identity != _identity(run, config, inputs):
@@ -126,6 +131,8 @@ def _places(
     extra: dict[str, Any] = {}
     if "pages" in asked:
         extra["pages"] = out.parent / f"{out.name}.pages"
+    if "cache" in asked:
+        extra["cache"] = cache_folder(out)
     if {"work", "ledger"} & asked:
         identity = _identity(run, config, inputs)
         work = work_folder(out, identity)

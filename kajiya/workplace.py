@@ -68,6 +68,14 @@ def scratch_folder(out: Path) -> Path:
     return Path(root) / hashlib.sha256(str(out).encode()).hexdigest()[:16]
 
 
+def cache_folder(out: Path) -> Path:
+    """What outlives the output, and is never emptied."""
+    shared = os.environ.get("KAJIYA_CACHE", "")
+    folder = Path(shared) / out.resolve().parent.name if shared else out.parent / ".cache"
+    (folder / out.name).mkdir(parents=True, exist_ok=True)
+    return folder / out.name
+
+
 def work_folder(out: Path, identity: str) -> Path:
     """What an earlier run left to be continued; emptied when that was begun with another identity."""
     work = out.parent / ".work" / out.name

@@ -146,6 +146,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 time.sleep(piece / self.source.bytes_a_second)
 
 
+def meeting(number: int, date: str, house: str = "衆議院", kind: str = "会議録") -> dict:
+    """A meeting as the Diet API gives it, with its header and two speeches."""
+    identity = f"1000000{number:03d}X0012025{date[5:7]}{date[8:]}"
+    speeches = [
+        {"speechID": f"{identity}_{order:03d}", "speechOrder": order, "speaker": "甲", "speech": text}
+        for order, text in enumerate(
+            ["出席者", "○甲君　これより開きます。\r\n　本日は晴れ。", "○乙君　はい。"]
+        )
+    ]
+    facts = {"issueID": identity, "imageKind": kind, "session": 217, "nameOfHouse": house, "issue": "第1号"}
+    facts |= {"nameOfMeeting": "本会議", "date": date, "closing": None, "speechRecord": speeches}
+    return {**facts, "meetingURL": f"https://kokkai.ndl.go.jp/txt/{identity}"}
+
+
 def output_bytes(folder: Path) -> dict[str, bytes]:
     """All that a stage published for good: its shards and its report."""
     paths = [folder.with_name(folder.name + ".report.json"), *folder.rglob("*.parquet")]

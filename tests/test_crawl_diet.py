@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from crawl_world import DIET, Source, crawl, rows, serve_source, settings
+from crawl_world import DIET, Source, crawl, meeting, rows, serve_source, settings
 from pydantic import ValidationError
 
 from kajiya.errors import KajiyaError
@@ -13,19 +13,6 @@ from kajiya.errors import KajiyaError
 def _short_waits(monkeypatch):
     monkeypatch.setenv("KAJIYA_HTTP_WAIT_SECONDS", "0.01")
     monkeypatch.setenv("KAJIYA_WORKERS", "1")  # starting workers takes seconds
-
-
-def meeting(number, date, house="衆議院", kind="会議録"):
-    identity = f"1000000{number:03d}X0012025{date[5:7]}{date[8:]}"
-    speeches = [
-        {"speechID": f"{identity}_{order:03d}", "speechOrder": order, "speaker": "甲", "speech": text}
-        for order, text in enumerate(
-            ["出席者", "○甲君　これより開きます。\r\n　本日は晴れ。", "○乙君　はい。"]
-        )
-    ]
-    facts = {"issueID": identity, "imageKind": kind, "session": 217, "nameOfHouse": house, "issue": "第1号"}
-    facts |= {"nameOfMeeting": "本会議", "date": date, "closing": None, "speechRecord": speeches}
-    return {**facts, "meetingURL": f"https://kokkai.ndl.go.jp/txt/{identity}"}
 
 
 MEETINGS = [meeting(n, f"2025-{n % 4 + 1:02}-{n % 28 + 1:02}") for n in range(100)]
@@ -45,7 +32,7 @@ def test_diet_window_gives_every_meeting_once_in_order(tmp_path, diet_folder):
     found = rows(tmp_path)
     assert len({row["id"] for row in found}) == len(found) == 75 + 1
     assert [row["date"] for row in found] == sorted(row["date"] for row in found)
-    assert found[0]["text"] == "甲君：これより開きます。\n本日は晴れ。\n乙君：はい。"
+    assert found[0]["text"] == "○甲君　これより開きます。\n本日は晴れ。\n\n○乙君　はい。"
     assert found[0]["title"] == "第217回国会 衆議院 本会議 第1号"
     assert found[0]["license"] == "ndl-terms"
     assert report.flows["s"].rejected == {"not_minutes": 1}

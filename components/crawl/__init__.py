@@ -37,10 +37,10 @@ CONNECTORS: dict[str, Callable[[Any, Place, Harvest], None]] = {
 }
 
 
-def run(config: CrawlSettings, source_input: Path, *, out: Path, work: Path) -> Report:
-    """Fetch the source named by the last part of `out`; what is fetched waits in `work`."""
+def run(config: CrawlSettings, source_input: Path, *, out: Path, work: Path, cache: Path) -> Report:
+    """Fetch the source named by the last part of `out`; what is fetched waits in `work` or stays in `cache`."""
     harvest = Harvest(out.name, out)
-    place = Place(source_input, work, partial(_connect, source_input), partial(_base, source_input))
+    place = Place(source_input, work, cache, partial(_connect, source_input), partial(_base, source_input))
     CONNECTORS[config.connector](config, place, harvest)
     return harvest.report()
 

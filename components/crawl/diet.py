@@ -1,8 +1,8 @@
 """Minutes of the National Diet from NDL's record API, one document per meeting.
 
 Results come newest first and have no sort parameter, so a new meeting would shift every offset: we
-page inside closed windows of a month at most, count what arrived, and keep each page in the work
-folder. NDL asks for one request at a time with a pause of several seconds.
+page inside closed windows of a month at most, count what arrived, and keep each page in the cache
+(see windows.py). NDL asks for one request at a time with a pause of several seconds.
 """
 
 import calendar
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 from tqdm import tqdm
 
 from components.crawl.harvest import Harvest, Place, document, parse_date
@@ -27,6 +28,7 @@ from components.crawl.minutes import (
     parse_answer,
 )
 from components.crawl.settings import DietSettings
+from components.crawl.windows import Window, WindowCache
 from kajiya.errors import KajiyaError
 from kajiya.shards import write_file
 
@@ -42,24 +44,58 @@ class _WindowMovedError(Exception):
 def crawl_diet(config: DietSettings, place: Place, harvest: Harvest) -> None:
     """Every meeting of the window, in the order of its date and issueID."""
     seen: set[str] = set()
+    cache = WindowCache(place.cache / _api_name(config, place))
     with place.connect(config.base_url, contact_required=True) as client:
         _check_window(config, client)
         client.least_wait_seconds = config.pause_seconds
-        queries = [
-            (start, end, house)
+        wanted = [
+            Window(start, end, house)
             for start, end in month_windows(config.from_date, config.until_date)
             for house in config.houses or (None,)
         ]
-        for start, end, house in tqdm(queries, desc="windows", mininterval=0.5):
-            name = f"{start}_{end}" + (f"_{house}" if house else "")
-            query = {"from": str(start), "until": str(end)} | ({"nameOfHouse": house} if house else {})
-            pages = _read_window(client, query, place.work / name, config.pause_seconds)
-            digest = hashlib.sha256(b"".join(hashlib.sha256(page).digest() for page in pages))
-            harvest.read(name, digest.hexdigest(), sum(map(len, pages)))
-            meetings = [meeting for page in pages for meeting in parse_answer(page).meetings]
-            for meeting in sorted(meetings, key=lambda one: (one["date"], one["issueID"])):
-                _check_house(meeting, house)
+        for window in tqdm(wanted, desc="windows", mininterval=0.5):
+            meetings = _meetings(config, client, cache, window)
+            records = b"".join(orjson.dumps(one, option=orjson.OPT_SORT_KEYS) + b"\n" for one in meetings)
+            harvest.read(window.name, hashlib.sha256(records).hexdigest(), len(records))
+            for meeting in meetings:
+                _check_house(meeting, window.house)
                 _add(config, harvest, meeting, seen)
+
+
+def _api_name(config: DietSettings, place: Place) -> str:
+    """Name of the API's folder in the cache. The sample's answers depend on what lies in IN."""
+    digest = hashlib.sha256(config.base_url.encode())
+    if config.base_url == "sample":
+        for path in sorted(place.input.rglob("meetings.json")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _meetings(
+    config: DietSettings, client: Client, cache: WindowCache, wanted: Window
+) -> list[dict[str, Any]]:
+    """The meetings of a window, in order; only days that the cache does not cover are asked."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    kept = cache.kept(wanted)
+    stale = [one for one in kept if _is_stale(config, one, cache.read_on(one), today)]
+    for asked in [*stale, *wanted.without(kept)]:
+        folder = cache.reading(asked, today, config.checked_since)
+        cache.keep(asked, _read_window(client, asked.query(), folder, config.pause_seconds))
+    days = str(wanted.start), str(wanted.end)
+    meetings = [
+        meeting
+        for window in cache.kept(wanted)
+        for meeting in cache.meetings(window)
+        if days[0] <= meeting["date"] <= days[1]
+    ]
+    return sorted(meetings, key=lambda one: (one["date"], one["issueID"]))
+
+
+def _is_stale(config: DietSettings, window: Window, read_on: datetime.date, today: datetime.date) -> bool:
+    """Whether a window must be asked again for meetings and corrections that came later."""
+    if read_on < (config.checked_since or read_on):
+        return True
+    return read_on < min(today, window.end + datetime.timedelta(days=config.settled_after_days))
 
 
 def month_windows(
@@ -102,7 +138,7 @@ def _read_window(client: Client, query: dict[str, str], folder: Path, pause_seco
 
 
 def _pages(client: Client, query: dict[str, str], folder: Path, pause_seconds: float) -> Iterator[bytes]:
-    """Pages from the work folder, then from the API; each is saved before the next is asked for."""
+    """Pages of a broken-off reading, then from the API; each is saved before the next is asked for."""
     position: int | None = 1
     while position is not None:
         saved = folder / f"page-{position:06d}"

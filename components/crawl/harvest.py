@@ -121,7 +121,7 @@ def document(native_id: str, text: str, **fields: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a connector works: what it may read, fetch from and keep between crashes.
+    """Where a connector works: what it may read, fetch from, keep between crashes and from run to run.
 
     connect(base_url, contact_required=False) gives a client for the duration of a `with` block,
     base(base_url) the address alone, for workers that fetch by themselves.
@@ -129,6 +129,7 @@ class Place:
 
     input: Path
     work: Path
+    cache: Path
     connect: Callable[..., AbstractContextManager[Client]]
     base: Callable[[str], AbstractContextManager[str]]
 

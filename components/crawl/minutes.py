@@ -14,10 +14,10 @@ from lxml import etree
 MEETING_FIELDS = (
     "issueID", "imageKind", "session", "nameOfHouse", "nameOfMeeting", "issue", "date", "meetingURL",
 )  # fmt: skip
-SPEECH_FIELDS = ("speechID", "speechOrder", "speaker", "speech")
+SPEECH_FIELDS = ("speechID", "speechOrder", "speaker", "speech", "updateTime")
 
 # "○議長（尾辻秀久君）　これより..." and "○北村経夫君　ただいま...": who speaks, then U+3000.
-_SPEAKER = re.compile(r"^○([^\n　]{1,80})　+", re.MULTILINE)
+_SPEAKER = re.compile(r"○([^\n　]{1,80})(?:　+|\n[　 ]*)")
 _RULE_LINE = re.compile(r"^[─━—―‐\-=＝・　 ]+$", re.MULTILINE)
 _EDGES = re.compile(r"^[　 \t]+|[　 \t]+$", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n{2,}")
@@ -108,18 +108,32 @@ def meeting_title(meeting: dict[str, Any]) -> str:
     return " ".join(part for part in parts if part)
 
 
+def updated(meeting: dict[str, Any]) -> str:
+    """When NDL last changed any speech of the meeting, as it says so; empty where it does not."""
+    return max((speech["updateTime"] or "" for speech in meeting["speeches"]), default="")
+
+
 def meeting_text(meeting: dict[str, Any]) -> str:
-    """The speeches in their order, one under the other. Order 0 is the list of those present."""
+    """The speeches in their order, one paragraph each; within a paragraph no line is blank.
+
+    A paragraph begins with who speaks, as the minutes print it: `○議長（尾辻秀久君）　これより...`. So
+    the speakers stay recoverable from the text alone, and a model reads what a person would.
+    Order 0 is the list of those present.
+    """
     speeches = {speech["speechID"]: speech for speech in meeting["speeches"] if speech["speechOrder"] != 0}
     ordered = sorted(speeches.values(), key=lambda speech: speech["speechOrder"])
-    texts = [speech_text(speech["speech"] or "") for speech in ordered]
-    return "\n".join(text for text in texts if text)
+    texts = [speech_text(speech["speech"] or "", speech["speaker"]) for speech in ordered]
+    return "\n\n".join(text for text in texts if text)
 
 
-def speech_text(speech: str) -> str:
-    """One speech without the layout of the printed minutes: indents, rule lines, the speaker's mark."""
+def speech_text(speech: str, speaker: str | None) -> str:
+    """One speech without the layout of the printed minutes: indents, rule lines, blank lines.
+
+    speaker: named where the speech itself does not say who speaks.
+    """
     text = speech.replace("\r\n", "\n").replace("\r", "\n")
-    text = _SPEAKER.sub(r"\1：", text)
-    text = _EDGES.sub("", text)
-    text = _RULE_LINE.sub("", text)
-    return _BLANK_LINES.sub("\n", text).strip("\n")
+    marked = _SPEAKER.match(text)
+    label, words = (marked[1], text[marked.end() :]) if marked else (speaker, text)
+    words = _RULE_LINE.sub("", _EDGES.sub("", words))
+    words = _BLANK_LINES.sub("\n", words).strip("\n")
+    return f"○{label}　{words}" if label and words else words

@@ -77,6 +77,12 @@ class DietSettings(Settings):
     well before that, or the same window will hold more meetings later."""
     houses: tuple[Literal["衆議院", "参議院", "両院", "両院協議会"], ...] = ()
     """Houses to fetch; empty for all. The API ignores a wrong name without a word, so it is checked here."""
+    settled_after_days: int = Field(default=60, ge=0)
+    """A window that was read earlier than so many days after its end is asked again by the next run on
+    another day: its minutes may not have been there yet."""
+    checked_since: datetime.date | None = None
+    """Windows that were last read before this day are asked again, for late corrections. Raise it to look
+    for some; otherwise a settled window is never asked twice."""
     pause_seconds: float = Field(default=3, ge=0)
     """Pause after each answer: NDL asks for several seconds, and for one request at a time."""
     base_url: str = Field(default="https://kokkai.ndl.go.jp", pattern=BASE_URL)

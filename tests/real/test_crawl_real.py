@@ -100,7 +100,13 @@ def test_real_answers_say_the_same_as_xml_and_json(name):
         assert text == meeting_text(other)
         assert text
         assert "\r" not in text
-        assert not re.search(r"^[　○─]", text, re.MULTILINE)
+        assert not re.search(r"^[　─]", text, re.MULTILINE)
+        spoken = [speech for speech in one["speeches"] if speech["speechOrder"]]
+        paragraphs = text.split("\n\n")
+        assert len(paragraphs) == len(spoken)
+        for paragraph, speech in zip(paragraphs, spoken, strict=True):
+            label = re.match("○([^　]+)　", speech["speech"])[1]
+            assert paragraph.startswith(f"○{label}　")
 
 
 @pytest.mark.parametrize(("start", "count"), [(258, 259), (1630, 1631)])
