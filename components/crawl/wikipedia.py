@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from components.crawl.download import Expected, Fetched, download
 from components.crawl.dump import Part, plan_parts, read_pages, read_part, read_site
@@ -18,8 +21,11 @@ from components.crawl.http import Client, TryAgain, body_of, check_status
 from components.crawl.settings import WikipediaSettings
 from components.crawl.wikitext import extract_text
 from components.crawl.wikitext.disambiguation import is_disambiguation
-from kajiya.engine import map_shards, progress
+from kajiya.engine import Ledger, map_shards, progress
 from kajiya.errors import KajiyaError
+from kajiya.ledger import code_digest
+from kajiya.records import DOCUMENT
+from kajiya.shards import write_shard
 
 # Multistream first: its index lets workers share the dump.
 JOBS = ("articlesmultistreamdump", "articlesdump")
@@ -30,6 +36,14 @@ _DUMP_NAME = re.compile(r"pages-articles(-multistream)?\d*\.xml(-p\d+p\d+)?\.bz2
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _REDIRECT = re.compile(r"\s*#(?:redirect|転送|リダイレクト)[\s:]*\[\[([^\]\n]*)", re.IGNORECASE)
 
+# Rows between worker and writer; the source is filled in later.
+_PART = pa.schema(
+    [
+        *(field.with_nullable(True) for field in DOCUMENT),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
 Row = tuple[dict[str, Any], str | None, str]
 
 
@@ -49,8 +63,9 @@ def crawl_wikipedia(config: WikipediaSettings, place: Place, harvest: Harvest) -
             rows: Iterator[Row] = map(article.row, progress(read_pages(file.path), f"read {name}"))
         else:
             parts = plan_parts(file.path, index.path, PART_BYTES)
-            results = map_shards(partial(_part_rows, article), parts, f"read {name}")
-            rows = (row for result in results for row in result)
+            # Other code or another dump gives other parts: those of before are not continued from.
+            folder = place.work / f"parts-{code_digest(__name__)}" / file.sha256
+            rows = _rows_of_parts(article, parts, folder, f"read {name}")
         for row in rows:
             harvest.add(*row)
 
@@ -101,8 +116,24 @@ def rejection(page: Page) -> tuple[str | None, str]:
     return None, ""
 
 
-def _part_rows(article: Article, part: Part) -> list[Row]:
-    return [article.row(page) for page in read_part(part)]
+def _rows_of_parts(article: Article, parts: list[Part], folder: Path, description: str) -> Iterator[Row]:
+    """The rows of all parts in order. Workers leave them in files: memory holds one part, a crash costs none."""
+    ledger = Ledger(folder / "ledger")
+    for file in map_shards(partial(_write_part, article, folder), parts, description, ledger):
+        for row in pq.read_table(folder / file, partitioning=None).to_pylist():
+            reason, detail = row.pop("reason"), row.pop("detail")
+            yield row, reason, detail
+
+
+def _write_part(article: Article, folder: Path, part: Part) -> str:
+    """The name of the file with the rows of a part."""
+    rows = [
+        {**row, "reason": reason, "detail": detail}
+        for row, reason, detail in map(article.row, read_part(part))
+    ]
+    name = f"{part.start}.parquet"
+    write_shard(pa.Table.from_pylist(rows, _PART), folder / name)
+    return name
 
 
 def wiki_language(wiki: str) -> str:
