@@ -7,9 +7,17 @@ C (str.find, str.split, patterns that begin with a literal). docs/wikipedia.md s
 import re
 
 from components.crawl.wikitext.nesting import Renderer
-from components.crawl.wikitext.sections import mark_headings, without_empty_sections
+from components.crawl.wikitext.sections import HEADING_MARK, mark_headings, without_empty_sections
 from components.crawl.wikitext.tables import drop_tables
-from components.crawl.wikitext.tags import LITERAL_MARK, drop_comments, drop_notes, render_tags, unprotect
+from components.crawl.wikitext.tags import (
+    HOLE,
+    LITERAL_MARK,
+    STAND_INS,
+    drop_comments,
+    drop_notes,
+    render_tags,
+    unprotect,
+)
 from components.crawl.wikitext.templates import rules_of
 from components.crawl.wikitext.tidy import tidy
 
@@ -24,7 +32,9 @@ def extract_text(wikitext: str, hidden_namespaces: tuple[str, ...] = (), languag
     hidden_namespaces: this wiki's own names for the namespaces of files and categories.
     language: ISO 639-1 code of the wiki; dates and amounts in templates are written its way.
     """
-    text = wikitext if wikitext.isascii() else _NONCHARACTERS.sub("", wikitext)
+    text = wikitext
+    if not text.isascii() and any(mark in text for mark in (*STAND_INS, HOLE, HEADING_MARK)):
+        text = _NONCHARACTERS.sub("", text)
     text = "\n" + text.replace("\r", "") + "\n"
     if "<" in text:
         text = render_tags(drop_notes(drop_comments(text)))
