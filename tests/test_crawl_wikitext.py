@@ -3,7 +3,7 @@
 import pytest
 
 from components.crawl.dump_xml import Page
-from components.crawl.minutes import meeting_text, speech_text
+from components.crawl.minutes import meeting_text
 from components.crawl.wikipedia import rejection
 from components.crawl.wikitext import extract_text
 from components.crawl.wikitext.tables import drop_tables
@@ -114,14 +114,9 @@ def test_page_that_is_no_article_is_rejected_with_its_reason(page, reason):
     assert rejection(page)[0] == reason
 
 
-def test_speech_loses_the_layout_of_printed_minutes():
-    speech = "○議長（尾辻秀久君）　これより会議を開きます。\r\n　日程第一。\r\n　　　　─────────────\r\n　　　〔拍手〕"
-    assert speech_text(speech) == "議長（尾辻秀久君）：これより会議を開きます。\n日程第一。\n〔拍手〕"
-
-
 def test_meeting_speeches_stand_in_order_once_and_without_the_header():
     speeches = [
-        {"speechID": f"m_{order}", "speechOrder": order, "speech": text}
+        {"speechID": f"m_{order}", "speechOrder": order, "speech": text, "speaker": "甲"}
         for order, text in [(2, "○乙君　後。"), (0, "出席者"), (1, "○甲君　先。"), (2, "○乙君　後。")]
     ]
-    assert meeting_text({"speeches": speeches}) == "甲君：先。\n乙君：後。"
+    assert meeting_text({"speeches": speeches}) == "○甲君　先。\n\n○乙君　後。"
