@@ -22,7 +22,7 @@ import pyarrow as pa
 from components.clean.documents import clean_documents
 from components.clean.rules import listed
 from components.clean.rulesets import NamedRuleSet
-from kajiya.engine import map_shards
+from kajiya.engine import Ledger, map_shards
 from kajiya.errors import KajiyaError
 from kajiya.exclusions import load
 from kajiya.records import DOCUMENT, REJECTED
@@ -61,7 +61,7 @@ class _Counts(NamedTuple):
     figures: Counter[str]
 
 
-def run(config: CleanSettings, crawled: Path, exclusions: Path, *, out: Path) -> Report:
+def run(config: CleanSettings, crawled: Path, exclusions: Path, *, out: Path, ledger: Ledger) -> Report:
     excluded = {name: entry.reason for name, entry in load(exclusions).items()}
     tasks = [
         _Task(
@@ -76,7 +76,7 @@ def run(config: CleanSettings, crawled: Path, exclusions: Path, *, out: Path) ->
     ]
     flows: dict[str, Flow] = {}
     figures: Counter[str] = Counter()
-    for counts in map_shards(_clean_shard, tasks, "clean"):
+    for counts in map_shards(_clean_shard, tasks, "clean", ledger):
         figures.update(counts.figures)
         add_flows(flows, counts.flows)
     if not flows:

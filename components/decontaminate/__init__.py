@@ -17,14 +17,16 @@ from pathlib import Path
 from components.decontaminate.figures import Counts, add_counts, figures
 from components.decontaminate.settings import DecontaminateSettings
 from components.decontaminate.shard import Task, decontaminate_shard
-from kajiya.engine import map_shards
+from kajiya.engine import Ledger, map_shards
 from kajiya.errors import KajiyaError
 from kajiya.overlap import load_watched
 from kajiya.report import Report
 from kajiya.shards import list_shards, shard_path
 
 
-def run(config: DecontaminateSettings, deduped: Path, evaluation_sets: Path, *, out: Path) -> Report:
+def run(
+    config: DecontaminateSettings, deduped: Path, evaluation_sets: Path, *, out: Path, ledger: Ledger
+) -> Report:
     watched = load_watched(config, evaluation_sets)
     tasks = [
         Task(
@@ -38,7 +40,7 @@ def run(config: DecontaminateSettings, deduped: Path, evaluation_sets: Path, *, 
         for i, shard in enumerate(list_shards(deduped))
     ]
     total = Counts.none(watched)
-    for counts in map_shards(decontaminate_shard, tasks, "decontaminate"):
+    for counts in map_shards(decontaminate_shard, tasks, "decontaminate", ledger):
         add_counts(total, counts)
     if not any(flow.out for flow in total.flows.values()):
         raise KajiyaError(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from kajiya.ledger import JsonArray
 from kajiya.overlap import Overlap, Watched, share_left
 from kajiya.report import Flow, add_flows
 
@@ -15,11 +16,11 @@ _FATES = ("touched", "over_bound", "dropped", "cut")
 class Counts:
     """What one shard, or all of them, gave."""
 
-    text_share: np.ndarray
+    text_share: JsonArray
     """Per watched text the largest share that one document covers."""
-    left: np.ndarray
+    left: JsonArray
     """Per key of the watched texts whether it stays in the corpus; as packed bits."""
-    documents: np.ndarray
+    documents: JsonArray
     """[set, fate] -> documents; the last row counts each document once. Fates: _FATES."""
     flows: dict[str, Flow] = field(default_factory=dict)
 
