@@ -62,16 +62,24 @@ def common_lines(
 
 
 def _common(group: np.ndarray, kept: np.ndarray, rank: np.ndarray, max_documents: int) -> CommonLines:
-    group = group[kept[group["document"]]]
-    keys, ranks = group["key"], rank[group["document"]]
-    order = np.lexsort((ranks, keys))
-    keys, ranks, documents = keys[order], ranks[order], group["document"][order]
+    group = _frequent(group[kept[group["document"]]], max_documents)
+    order = np.lexsort((rank[group["document"]], group["key"]))
+    keys, documents = group["key"][order], group["document"][order]
     new_line = np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]
-    new_document = new_line | np.concatenate([[True], ranks[1:] != ranks[:-1]])[: len(keys)]
+    new_document = new_line | np.concatenate([[True], documents[1:] != documents[:-1]])[: len(keys)]
     begins = np.flatnonzero(new_line)
     counts = np.add.reduceat(new_document.astype(np.int64), begins) if len(begins) else begins
     common = counts > max_documents
     return CommonLines(keys[begins[common]], documents[begins[common]], counts[common])
+
+
+def _frequent(group: np.ndarray, least: int) -> np.ndarray:
+    """The records of keys that come more than `least` times, in whatever documents."""
+    order = np.argsort(group["key"])
+    keys = group["key"][order]
+    begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
+    sizes = np.diff(np.append(begins, len(keys)))
+    return group[order[np.repeat(sizes > least, sizes)]]
 
 
 class Shortened(NamedTuple):

@@ -52,10 +52,13 @@ def shingles(texts: Points, n: int) -> list[np.ndarray]:
     32 bits of a hash: of two texts with 10,000 n-grams each, 0.02 unequal ones are taken for equal.
     """
     hashes = ngram_hashes(texts.points, n)
-    return [
-        np.unique((_ngrams(hashes, *texts, index, n) >> np.uint64(32)).astype(np.uint32))
-        for index in range(len(texts.offsets) - 1)
-    ]
+    return [_different(_ngrams(hashes, *texts, index, n)) for index in range(len(texts.offsets) - 1)]
+
+
+def _different(hashes: np.ndarray) -> np.ndarray:
+    """Sorting is vector code: np.unique goes over a hash table and takes four times as long."""
+    grams = np.sort((hashes >> np.uint64(32)).astype(np.uint32))
+    return grams[np.concatenate([[True], grams[1:] != grams[:-1]])]
 
 
 @njit(cache=True, nogil=True)
