@@ -1,6 +1,7 @@
 """Rules of dedupe: which texts are copies, whose copy stays, and that nothing else goes."""
 
 import itertools
+import json
 import random
 from pathlib import Path
 
@@ -280,6 +281,8 @@ def test_line_of_many_documents_stays_in_the_best_alone(tmp_path: Path):
     row = rejected_rows(out)["web:only"]
     assert (row["reason"], row["value"], row["threshold"]) == ("boilerplate", 4, 50)
     assert row["text"] == web["only"]
+    figures = json.loads((tmp_path / "deduped.report.json").read_text())["figures"]
+    assert figures["boilerplate"] == {"web": {"documents_shortened": 5, "lines_removed": 5}}
     assert pq.read_table(out / "boilerplate.parquet").to_pylist() == [
         {"line": notice, "documents": 7, "removed": 5}
     ]

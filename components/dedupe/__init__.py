@@ -60,7 +60,8 @@ def run(config: DedupeSettings, cleaned: Path, *, out: Path) -> Report:
     write_boilerplate(out / "boilerplate.parquet", lines, written)
     shutil.rmtree(spill)
     flows = _flows(corpus, written)
-    return Report(flows=flows, figures=_figures(config, bands, found) | _line_figures(corpus, lines, written))
+    line_figures = _line_figures(config.boilerplate, corpus, lines, written)
+    return Report(flows=flows, figures=_figures(config, bands, found) | line_figures)
 
 
 def _lines(
@@ -117,13 +118,15 @@ def _figures(config: DedupeSettings, bands: Bands, found: Found) -> dict[str, An
     }
 
 
-def _line_figures(corpus: Corpus, lines: LineRule | None, written: list[Written]) -> dict[str, Any]:
-    """Per source what was taken out."""
+def _line_figures(
+    config: BoilerplateSettings, corpus: Corpus, lines: LineRule | None, written: list[Written]
+) -> dict[str, Any]:
+    """Per source that is looked at what was taken out."""
     if not lines:
         return {}
-    sources: dict[str, dict[str, int]] = {}
+    sources = {name: {"documents_shortened": 0, "lines_removed": 0} for name in config.sources}
     for path, part in zip(corpus.shards, written, strict=True):
-        counts = sources.setdefault(path.parent.name, {"documents_shortened": 0, "lines_removed": 0})
-        counts["documents_shortened"] += part.shortened
-        counts["lines_removed"] += part.removed.total()
+        if path.parent.name in sources:
+            sources[path.parent.name]["documents_shortened"] += part.shortened
+            sources[path.parent.name]["lines_removed"] += part.removed.total()
     return {"boilerplate_lines": len(lines.common.hashes), "boilerplate": sources}
