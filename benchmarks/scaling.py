@@ -32,13 +32,13 @@ def main(megabytes: int) -> None:
         turns = [(_clean(folder, 1), _clean(folder, 2)) for _ in range(TURNS)]
     one, two = (min(seconds) for seconds in zip(*turns, strict=True))
     print(
-        f"clean, {written / MEGABYTE:.0f} MB of UTF-8 in {SHARDS} shards: one worker {one:.1f} s, two {two:.1f} s: "
+        f"clean, {written / MEGABYTE:.0f} MB of UTF-8 in shards of {megabytes / SHARDS:.0f}: one worker {one:.1f} s, two {two:.1f} s: "
         f"{one / two:.2f} x ({len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f})"
     )
 
 
 def _write_corpus(folder: Path, wanted_bytes: int) -> int:
-    """Documents up to `wanted_bytes` of UTF-8, in shards of one size; returns the bytes."""
+    """Documents up to `wanted_bytes` of UTF-8, in SHARDS shards or a few more; returns the bytes."""
     writer, written = ShardWriter(folder, shard_bytes=wanted_bytes // SHARDS), 0
     for number, text in enumerate(itertools.cycle(_texts())):
         if written >= wanted_bytes:
