@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from kajiya.dvc_lock import LockedStage, read_lock, upstream
 from kajiya.errors import KajiyaError
+from kajiya.html_page import render
 from kajiya.line_chart import Point, line_chart
 from kajiya.report import Report
 from kajiya.settings import load_yaml
@@ -47,14 +46,9 @@ class Made:
 def write_page(root: Path, recipe: str, folder: Path) -> Path:
     """Write the page of one recipe; returns its path."""
     made = read_made(root, recipe)
-    environment = Environment(
-        loader=PackageLoader("kajiya", "."),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-    )
-    environment.filters["number"] = _number
     page = folder / f"{recipe}.html"
-    html = environment.get_template("report_page.html.j2").render(
+    html = render(
+        "report_page.html.j2",
         recipe=recipe,
         description=load_yaml(root / "recipes" / f"{recipe}.yaml").get("description", ""),
         corpus=corpus_rows(made),
@@ -216,12 +210,3 @@ def _registered(recipe: str) -> dict[str, Any]:
         return {"versions": list_versions(recipe), "registry_error": "", "mlflow": how_to_open()}
     except KajiyaError as error:
         return {"versions": [], "registry_error": str(error), "mlflow": how_to_open()}
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    """1234567 -> 1,234,567; 0.123456 -> 0.1235; nothing -> a dash."""
-    if value is None:
-        return "–"
-    if isinstance(value, int) or (abs(value) >= 1e5 and value == int(value)):
-        return f"{int(value):,}"
-    return f"{value:.{digits}g}" if abs(value) < 1e5 else f"{value:,.0f}"

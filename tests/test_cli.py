@@ -75,6 +75,7 @@ def test_options_are_no_settings():
         "recipes": set(),
         "sample": {"--serve"},
         "report": set(),
+        "audit": {"--rule", "--threshold"},  # a question: it writes nothing
         "trace": set(),
         "takedown": {"--reason", "--all"},
         "settings": {"--markdown"},

@@ -8,7 +8,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from kajiya.cli.choices import recipes, settings
-from kajiya.cli.corpus import sample
+from kajiya.cli.corpus import audit, sample
 from kajiya.cli.documents import takedown, trace
 from kajiya.cli.models import lineage
 from kajiya.cli.pipeline import report, run, status
@@ -48,5 +48,5 @@ app = typer.Typer(
 )
 
 # In the order of `kajiya --help`.
-for command in (run, status, lineage, recipes, sample, report, trace, takedown, settings):
+for command in (run, status, report, audit, trace, takedown, lineage, recipes, settings, sample):
     app.command()(command)
