@@ -23,13 +23,14 @@ from typing import Any
 from benchmarks.wikitext_quality import count_defects, kept_share, lost_pieces
 from components.crawl.dump_xml import Page, pages_of, parse_site, split_pages
 from components.crawl.harvest import Harvest
-from components.crawl.wikipedia import Article, rejection
+from components.crawl.wikipedia import Article, read_rows, rejection, write_rows
 from components.crawl.wikitext import extract_text
 from kajiya.sample.settings import SampleSettings
 from kajiya.sample.world import write_world
 
 RESULTS = Path(__file__).parent / "results" / "wikitext.json"
 COMMAND = "NUMBA_NUM_THREADS=1 POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 python -m benchmarks.wikitext"
+_MIN_BYTES = 5_000_000  # a small dump is read several times
 REPEATS = 3  # of our own, the best counts: others work on this machine too
 
 
@@ -78,9 +79,7 @@ def measure(name: str, xml: bytes, language: str) -> dict[str, Any]:
         "xml_megabytes": round(len(xml) / 1e6, 2),
         "articles": len(pages),
         "article_megabytes": round(size / 1e6, 2),
-        "whole_path_mb_per_s": round(
-            len(xml) / 1e6 / min(_whole_path(xml, name, language) for _ in range(REPEATS)), 1
-        ),
+        "whole_path_mb_per_s": round(max(_whole_path(xml, name, language) for _ in range(REPEATS)), 1),
         "tools": [_measure_tool(tool, extract, pages, size, pieces) for tool, extract in tools.items()],
     }
 
@@ -129,16 +128,20 @@ def _measure_tool(
 
 
 def _whole_path(xml: bytes, name: str, language: str) -> float:
-    """CPU seconds from unpacked XML to Parquet, as the stage does it."""
+    """MB of XML per CPU second from unpacked XML to Parquet, through the worker's file, as the stage does it."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.process_time()
         harvest = Harvest("bench", Path(folder))
         article = Article(parse_site(xml[: 1 << 16], language, Path(name)), language, "CC-BY-SA-4.0")
-        sources, _ = split_pages(xml)
-        for row in map(article.row, pages_of(sources, Path(name))):
-            harvest.add(*row)
+        copies = 1 + int(_MIN_BYTES / len(xml))
+        for copy in range(copies):
+            sources, _ = split_pages(xml)
+            part = Path(folder, f"{copy}.rows")
+            write_rows(map(article.row, pages_of(sources, Path(name))), part)
+            for row in read_rows(part):
+                harvest.add(*row)
         harvest.report()
-        return time.process_time() - begin
+        return copies * len(xml) / 1e6 / (time.process_time() - begin)
 
 
 def _show(result: dict[str, Any]) -> None:

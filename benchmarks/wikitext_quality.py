@@ -43,10 +43,13 @@ _MIN_BULLET = 12
 # Writers leave these too ("that is, ..."): they are the extraction's only where the source has none there.
 _FOUND_IN_PROSE = ("hole", "empty bracket", "bracket edge")
 _CONTEXT = 12
+_LITERAL = re.compile(r"<nowiki>([^<>]+)</nowiki>")
 
 
 def count_defects(text: str, wikitext: str) -> dict[str, int]:
-    """Defects by kind in the text that a tool made of a page."""
+    """Defects by kind in the text that a tool made of a page. Marks in <nowiki> are there to be read."""
+    for literal in _LITERAL.findall(wikitext):
+        text = text.replace(literal, "")
     return {
         kind: sum(
             kind not in _FOUND_IN_PROSE

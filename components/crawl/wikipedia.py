@@ -1,7 +1,7 @@
 """Articles of a Wikipedia dump, pinned by wiki and date, as plain text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -120,20 +120,25 @@ def _rows_of_parts(article: Article, parts: list[Part], folder: Path, descriptio
     """The rows of all parts in order. Workers leave them in files: memory holds one part, a crash costs none."""
     ledger = Ledger(folder / "ledger")
     for file in map_shards(partial(_write_part, article, folder), parts, description, ledger):
-        for row in pq.read_table(folder / file, partitioning=None).to_pylist():
-            reason, detail = row.pop("reason"), row.pop("detail")
-            yield row, reason, detail
+        yield from read_rows(folder / file)
 
 
 def _write_part(article: Article, folder: Path, part: Part) -> str:
     """The name of the file with the rows of a part."""
-    rows = [
-        {**row, "reason": reason, "detail": detail}
-        for row, reason, detail in map(article.row, read_part(part))
-    ]
     name = f"{part.start}.parquet"
-    write_shard(pa.Table.from_pylist(rows, _PART), folder / name)
+    write_rows(map(article.row, read_part(part)), folder / name)
     return name
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    records = [{**row, "reason": reason, "detail": detail} for row, reason, detail in rows]
+    write_shard(pa.Table.from_pylist(records, _PART), path)
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    for row in pq.read_table(path, partitioning=None).to_pylist():
+        reason, detail = row.pop("reason"), row.pop("detail")
+        yield row, reason, detail
 
 
 def wiki_language(wiki: str) -> str:
