@@ -4,16 +4,18 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The peers that `make bench-corpus` measures beside us.
+PEERS ?= .venv-bench
 export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up lock clean
+.PHONY: help demo test lint up bench-corpus lock clean
 
 help: ## show this list
 	@echo "kajiya: from raw Japanese sources to a registered, quantized language model"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Needs Python 3.11 or newer, a C++ compiler and a package index. Then: $(BIN)/kajiya --help"
 
@@ -33,6 +35,15 @@ lint: $(READY) ## style, types and layers
 up: $(READY) ## the Prefect and MLflow servers on loopback, until Ctrl-C
 	$(BIN)/honcho -f infra/Procfile start
 
+bench-corpus: $(READY) $(PEERS)/.ready ## the corpus stages beside their peers, about ten minutes on a quiet machine
+	$(BIN)/python -m benchmarks.corpus --peers $(PEERS)/bin/python
+
+$(PEERS)/.ready: benchmarks/requirements.txt
+	@echo "Making $(PEERS) from benchmarks/requirements.txt: 0.7 GB."
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --progress-bar off --no-deps --requirement benchmarks/requirements.txt
+	@touch $(PEERS)/.ready
+
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than Python 3.11. Use another: make PYTHON=python3.12 ..."; exit 1; }
@@ -49,5 +60,5 @@ lock: ## write requirements.lock anew from what VENV holds now
 	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 
 clean: ## remove what costs nothing to make again: VENV, caches (never data, models or the registry)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
