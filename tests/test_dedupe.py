@@ -315,6 +315,12 @@ def test_memory_that_is_no_number_or_too_little_is_refused(monkeypatch, value):
         working_bytes()
 
 
+def test_memory_is_never_too_little_where_none_is_set(monkeypatch):
+    monkeypatch.delenv("KAJIYA_MEMORY_MB", raising=False)
+    monkeypatch.setenv("KAJIYA_WORKERS", "100000")
+    assert working_bytes() == 32 << 20
+
+
 def test_decoding_arrow_text_gives_the_points_of_its_strings():
     texts = ["ねこ\n𠮷野家 é", "", "abc　漢字", "x" * 50]
     for kind in (pa.string(), pa.large_string()):

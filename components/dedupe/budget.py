@@ -15,21 +15,17 @@ def working_bytes() -> int:
 
     KAJIYA_MEMORY_MB (half of the machine's memory, when unset) less what the processes take anyway.
     """
-    total = _memory_bytes()
     processes = (workers() + 1) * _PROCESS_BYTES
-    if total - processes < _SMALLEST_WORKING_BYTES:
-        least = (processes + _SMALLEST_WORKING_BYTES) // 1_000_000 + 1
-        raise KajiyaError(
-            f"KAJIYA_MEMORY_MB={total // 1_000_000} in the environment: {workers()} workers and the stage take "
-            f"{least} at least. Raise it, or set KAJIYA_WORKERS lower."
-        )
-    return total - processes
-
-
-def _memory_bytes() -> int:
     value = os.environ.get("KAJIYA_MEMORY_MB", "")
     if not value:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        return max(_SMALLEST_WORKING_BYTES, half - processes)
     if not value.isdigit():
         raise KajiyaError(f"KAJIYA_MEMORY_MB={value!r} in the environment: set it to a number of megabytes.")
-    return int(value) * 1_000_000
+    if (working := int(value) * 1_000_000 - processes) < _SMALLEST_WORKING_BYTES:
+        least = (processes + _SMALLEST_WORKING_BYTES) // 1_000_000 + 1
+        raise KajiyaError(
+            f"KAJIYA_MEMORY_MB={value} in the environment: the stage with {workers()} workers takes at least "
+            f"{least}. Raise it, or set KAJIYA_WORKERS lower."
+        )
+    return working
