@@ -14,12 +14,10 @@ from components.clean.privacy import MASKS, masked_line
 from components.clean.rewrite import Edits, rewritten
 from components.clean.rules import Judgement, judged
 from components.clean.rulesets import RuleSet
-from components.clean.scan import ADDRESS, EMAIL, NUMBER, suspicious_lines
+from components.clean.scan import PERSONAL, suspicious_lines
 from components.clean.utf8 import decode
 from kajiya.ngrams import Points
 from kajiya.records import DOCUMENT, as_rejected
-
-_PERSONAL = EMAIL | NUMBER | ADDRESS
 
 
 class Cleaned(NamedTuple):
@@ -57,20 +55,17 @@ def without_boilerplate(
     figures: Counter[str] = Counter({f"lines.{kind}": 0 for kind in kinds})
     wanted = line_bits(kinds)
     if mask_personal_data:
-        wanted |= _PERSONAL
+        wanted |= PERSONAL
         figures.update({f"masked.{kind}": 0 for kind in MASKS})
     edits = Edits([], [], [])
-    numeric = line_bits([LineKind.NAVIGATION]) & wanted
-    found = suspicious_lines(texts, triggers(kinds), numeric)
+    found = suspicious_lines(texts, triggers(kinds), wanted)
     for begin, end, bits in zip(*(column.tolist() for column in found), strict=True):
-        if not bits & wanted:
-            continue
         line = texts.points[begin:end].tobytes().decode("utf-32-le")
         new = line
         if kind := line_kind(line, bits, kinds):
             new = ""
             figures[f"lines.{kind}"] += 1
-        elif mask_personal_data and bits & _PERSONAL:
+        else:
             new, masked = masked_line(line, bits)
             figures.update({f"masked.{kind}": count for kind, count in masked.items()})
         if new != line:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 
+from components.clean import scan
 from components.clean.automaton import Automaton, automaton
-from components.clean.scan import EMAIL, FIRST_KIND, PLACE
 
 
 class LineKind(StrEnum):
@@ -49,7 +49,7 @@ _GAP = r"[ \t|｜/＞>»›≫・:：\[\]【】*•●■□◆▶▲△←→«
 # No character of _GAP is one of _SHORT: else a line of dashes could be read in exponentially many ways.
 _SHORT = r"[^ \t\n|｜/＞>»›≫・:：\[\]【】*•●■□◆▶▲△←→«‹<\-。、，,.!?！？]{1,14}"
 _LABEL = r"カテゴリー?|タグ|投稿者|投稿日時?|更新日時?|公開日|最終更新日?|記事id|category|tags?|posted (?:by|on|in)|filed under"
-_COUNT = r"(?:コメント|トラックバック|閲覧数|pv|comments?|trackbacks?)[ \t]*[(（:：][ \t]*[0-9,]+[ \t]*[)）]?"
+_COUNT = r"(?:コメント|トラックバック|閲覧数|pv|comments?|trackbacks?)[ \t]?[(（:：][ \t]*[0-9,]+[ \t]*[)）]?"
 _COOKIE = r"(?:cookies?|クッキー)(?: ?[(（](?:cookies?|クッキー)[)）])?"
 
 PATTERNS = {
@@ -57,13 +57,13 @@ PATTERNS = {
     LineKind.NAVIGATION: [
         rf"{_GAP}*(?:{_MENU}){_GAP}*",
         rf"{_GAP}*(?:{_SHORT}{_GAP}+)*(?:{_MENU})(?:{_GAP}+{_SHORT})*{_GAP}+(?:{_MENU})(?:{_GAP}+{_SHORT})*{_GAP}*",
-        r"(?:ホーム|トップ(?:ページ)?|top|home)[ \t]*[>＞»›≫][^\n。]{0,80}",
+        r"(?:ホーム|トップ(?:ページ)?|top|home)[ \t]*[>＞»›≫][^\n。、，.?？]{0,80}",
         r"(?:前へ|prev|«|<)?[ \t]*(?:\[?[0-9]{1,3}\]?[ \t|]+){2,20}\[?[0-9]{1,3}\]?[ \t]*(?:\.\.\.|…)?[ \t]*(?:次へ|next|»|>)?",
     ],
     LineKind.SHARING: [
         rf"{_GAP}*(?:{_SHARE})(?:(?:{_GAP}|[0-9()])+(?:{_SHARE}))*(?:{_GAP}|[0-9()])*",
-        r"この(?:記事|ページ|エントリー?|投稿)を(?:シェア|共有|ツイート|ブックマーク|sns)[^\n。]{0,40}",
-        r"share (?:this|on)[^\n.]{0,60}",
+        r"この(?:記事|ページ|エントリー?|投稿)を(?:シェア|共有|ツイート|ブックマーク|sns)[^\n。、，.?？]{0,40}",
+        r"share (?:this|on)[^\n。、，.?？]{0,60}",
     ],
     # The banner's sentence begins with whose cookies they are; buttons and links are a line each.
     LineKind.COOKIES: [
@@ -93,17 +93,25 @@ PATTERNS = {
 
 # Every line that matches a pattern of the kind holds one of these (the numbers of pages: none).
 _TRIGGERS = {
-    LineKind.NAVIGATION: "ホーム トップ top home メニュー menu マップ map 合わせ 合せ contact 会社 企業情報 about プライバシー privacy 個人情報 規約 terms 特定商取引 ログ log sign 登録 マイページ カート 買い物 検索 search ヘルプ help 質問 faq rss お知らせ 新着 採用 アクセス リンク 掲示板 プロフィール 一覧 カテゴリ categor タグ アーカイブ archive 最近の recent 人気 関連 related 前へ 次へ 前の 次の 戻る 進む prev next ページ page 続きを もっと read 詳細 本文へ skip 広告 advertisement 印刷",
-    LineKind.SHARING: "ツイート tweet シェア share いいね like はてな はてブ line facebook twitter x instagram pocket pinterest feedly rss フォロー ブックマーク メールで コピー を共有 をsns",
+    LineKind.NAVIGATION: "ホーム トップ top home メニュー menu マップ map 合わせ 合せ contact 会社 企業情報 about プライバシー privacy 個人情報 規約 terms 特定商取引 ログ log sign 登録 マイページ カート 買い物 検索 search ヘルプ help 質問 faq rss お知らせ 新着 採用 アクセス リンク 掲示板 プロフィール 一覧 カテゴリ categor タグ アーカイブ archive 最近の recent 人気 関連 related 前へ 次へ 前の 次の 前ページ 次ページ 前記事 次記事 戻る 進む prev next ページ page 続きを もっと read 詳細 本文へ skip 広告 advertisement 印刷",
+    LineKind.SHARING: "ツイート tweet シェア share いいね like はてな はてブ line facebook twitter x instagram pocket pinterest feedly rss フォロー ブックマーク メールで コピー を共有 をsns この記事を このページを このエントリ この投稿を share_this share_on",
     LineKind.COOKIES: "cookie クッキー",
     LineKind.FOOTER: "copyright (c) © reserved powered 無断",
-    LineKind.ARCHIVE: "年( 年（ 月( 月（ カテゴリ タグ 投稿 更新 公開日 記事id category tag posted filed コメント トラックバック 閲覧数 pv comment trackback",
+    LineKind.ARCHIVE: "",
     LineKind.TEASER: "続き もっと read 詳細",
 }
-_SPACED = {LineKind.ARCHIVE: ["年 (", "年 （", "月 (", "月 （", "年\t(", "年\t（", "月\t(", "月\t（"]}
-_WITHOUT_FULL_STOP = (LineKind.NAVIGATION, LineKind.SHARING, LineKind.ARCHIVE)
-_BITS = {kind: FIRST_KIND << place for place, kind in enumerate(LineKind)}
-_PERSONAL_TRIGGERS = {"(at)": EMAIL, "[at]": EMAIL, "住所": PLACE, "所在地": PLACE}
+_LABELS = ["カテゴリ", "カテゴリー", "タグ", "投稿者", "投稿日", "投稿日時", "更新日", "更新日時", "更新", "公開日", "最終更新", "最終更新日", "記事id", "category", "tag", "tags"]  # fmt: skip
+_LABELS += ["posted by", "posted on", "posted in", "filed under"]
+_COUNTED = ["コメント", "トラックバック", "閲覧数", "pv", "comment", "comments", "trackback", "trackbacks"]
+_ARCHIVE_WORDS = [
+    word + gap + mark
+    for words, marks in ((_LABELS, ":："), (_COUNTED, "(（:："))
+    for word in words
+    for gap in ("", " ", "\t")
+    for mark in marks
+]
+_BITS = {kind: getattr(scan, kind.name) for kind in LineKind}
+_OTHER_TRIGGERS = {"(at)": scan.EMAIL, "[at]": scan.EMAIL, "住所": scan.PLACE, "…": scan.CUT, "...": scan.CUT}
 
 
 def line_bits(kinds: Sequence[LineKind]) -> int:
@@ -114,9 +122,10 @@ def line_bits(kinds: Sequence[LineKind]) -> int:
 @lru_cache
 def triggers(kinds: tuple[LineKind, ...]) -> Automaton:
     """Words that make a line worth a look, for boilerplate of these kinds or for personal data."""
-    bits: dict[str, int] = dict(_PERSONAL_TRIGGERS)
+    bits: dict[str, int] = dict(_OTHER_TRIGGERS)
     for kind in kinds:
-        for word in [*_TRIGGERS[kind].split(), *_SPACED.get(kind, [])]:
+        words = [word.replace("_", " ") for word in _TRIGGERS[kind].split()]
+        for word in words if kind is not LineKind.ARCHIVE else _ARCHIVE_WORDS:
             bits[word] = bits.get(word, 0) | _BITS[kind]
     return automaton(list(bits), list(bits.values()))
 
@@ -126,9 +135,7 @@ def line_kind(line: str, suspected: int, kinds: tuple[LineKind, ...]) -> LineKin
     """The first of `kinds` that the line is of; suspected: the bits of `suspicious_lines`."""
     text = line.strip(" \t")
     for kind in kinds:
-        if not suspected & _BITS[kind] or (suspected & PLACE and kind in _WITHOUT_FULL_STOP):
-            continue
-        if _whole_line(kind).fullmatch(text):
+        if suspected & _BITS[kind] and _whole_line(kind).fullmatch(text):
             return kind
     return None
 

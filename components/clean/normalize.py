@@ -5,6 +5,7 @@ NFKC would do too much to Japanese prose: it turns … into three dots, ㎡ and 
 """
 
 import unicodedata
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,15 @@ from components.clean.utf8 import Decoded, decode
 from kajiya.ngrams import Points, flatten
 
 
+class _Tables(NamedTuple):
+    spelling: np.ndarray
+    voicing: np.ndarray
+    semi_voicing: np.ndarray
+
+
+_TABLES = _Tables(SPELLING, VOICING, SEMI_VOICING)
+
+
 def normalized(decoded: Decoded) -> Points:
     """Every text normalised. Idempotent.
 
@@ -31,7 +41,7 @@ def normalized(decoded: Decoded) -> Points:
     one blank line in a row stays, and none at the ends.
     """
     texts = _composed(decoded.texts, np.flatnonzero(decoded.composes))
-    points, offsets = _normalize(texts.points, texts.offsets, SPELLING, VOICING, SEMI_VOICING)
+    points, offsets = _normalize(texts.points, texts.offsets, _TABLES)
     return Points(points[: offsets[-1]], offsets)
 
 
@@ -59,149 +69,164 @@ def _composed(texts: Points, which: np.ndarray) -> Points:
 
 
 @njit(cache=True, nogil=True)
-def _normalize(points, offsets, spelling, voicing, semi_voicing):  # noqa: C901, PLR0912
+def _normalize(points, offsets, tables):
     out = np.empty(len(points), np.uint32)
     ends = np.zeros(len(offsets), np.int64)
-    j = 0
     for document in range(len(offsets) - 1):
-        start = j
-        marks = 0
-        wide = False  # the last character written stands for a run of wide spaces
-        for i in range(offsets[document], offsets[document + 1]):
-            point = points[i]
-            to = point
-            if point < 0x10000:
-                to = np.uint32(spelling[point])
-            elif 0xE0000 <= point < 0xE01F0 or point & 0xFFFE == 0xFFFE:
-                to = np.uint32(DROP)
-            if to >= 0x20 or to == 0x09:
-                out[j] = to
-                j += 1
-                wide = False
-            elif to == 0x0A:
-                if i == offsets[document] or point != 0x0A or points[i - 1] != 0x0D:
-                    j = _break_line(out, start, j)
-                    wide = False
-            elif to == CARRIAGE_RETURN:
-                j = _break_line(out, start, j)
-                wide = False
-            elif to == WIDE_SPACE:
-                if not wide and j > start and out[j - 1] != 0x0A:
-                    out[j] = 0x20
-                    j += 1
-                    wide = True
-            elif to != DROP:
-                if to == MARK:
-                    marks += 1
-                j = _write_by_company(out, j, start, points, i, offsets[document], voicing, semi_voicing)
-                wide = False
-        while j > start and (out[j - 1] == 0x20 or out[j - 1] == 0x09 or out[j - 1] == 0x0A):
-            j -= 1
+        start = ends[document]
+        text = points[offsets[document] : offsets[document + 1]]
+        end, marks = _respell(text, out[start:], tables)
         if marks:
-            _settle_marks(out, start, j)
-        ends[document + 1] = j
+            _settle_marks(out[start : start + end])
+        ends[document + 1] = start + end
     return out, ends
 
 
 @njit(cache=True, nogil=True)
-def _break_line(out, start, j):
+def _respell(text, out, tables):
+    """Write the text in its new spelling. Returns its length, and how many marks are left to settle."""
+    j, marks = 0, 0
+    wide = False  # the last character written stands for a run of wide spaces
+    for i in range(len(text)):
+        point = text[i]
+        to = np.uint32(tables.spelling[point]) if point < 0x10000 else _beyond(point)
+        if to >= 0x20 or to == 0x09:
+            out[j] = to
+            j += 1
+        elif to == DROP:
+            continue
+        elif to in (0x0A, CARRIAGE_RETURN):
+            if point != 0x0A or i == 0 or text[i - 1] != 0x0D:
+                j = _break_line(out, j)
+        elif to == WIDE_SPACE:
+            if not wide and j > 0 and out[j - 1] != 0x0A:
+                out[j] = 0x20
+                j += 1
+                wide = True
+            continue
+        else:
+            marks += to == MARK
+            j = _write_by_company(text, i, out, j, tables)
+        wide = False
+    return _stripped(out, j), marks
+
+
+@njit(cache=True, nogil=True)
+def _beyond(point):
+    """Spelling beyond the basic plane: tags and more variation selectors, and what is no character, go."""
+    if 0xE0000 <= point < 0xE01F0 or point & 0xFFFE == 0xFFFE:
+        return np.uint32(DROP)
+    return point
+
+
+@njit(cache=True, nogil=True)
+def _break_line(out, j):
     """End a line at out[j]: its trailing spaces go, and so does a second blank line. Returns the new j."""
-    while j > start and (out[j - 1] == 0x20 or out[j - 1] == 0x09):
+    while j > 0 and (out[j - 1] == 0x20 or out[j - 1] == 0x09):
         j -= 1
-    if j == start or (j >= start + 2 and out[j - 1] == 0x0A and out[j - 2] == 0x0A):
+    if j == 0 or (j >= 2 and out[j - 1] == 0x0A and out[j - 2] == 0x0A):
         return j
     out[j] = 0x0A
     return j + 1
 
 
 @njit(cache=True, nogil=True)
-def _write_by_company(out, j, start, points, i, first, voicing, semi_voicing):  # noqa: PLR0911, PLR0913, PLR0917
-    """Write points[i], which depends on what stands before it, at out[j]. Returns the new j."""
-    point = points[i]
-    last = out[j - 1] if j > start else np.uint32(0)
-    if point in (0x3099, 0xFF9E, 0x309A, 0xFF9F):
-        voiced = point in (0x3099, 0xFF9E)
-        joined = np.uint16(0)
-        if 0x3041 <= last < 0x3101:
-            joined = voicing[last - 0x3041] if voiced else semi_voicing[last - 0x3041]
-        if joined:
-            out[j - 1] = joined
-            return j
-        # A mark that found nothing to join would attach itself to any character before it.
-        out[j] = 0x309B if voiced else 0x309C
-        return j + 1
-    if point == 0x3035 and (last == 0x3033 or last == 0x3034):  # noqa: PLR1714  〳〵 and 〴〵 are one mark in two halves
-        out[j - 1] = 0x3031 if last == 0x3033 else 0x3032
+def _stripped(out, j):
+    """The length of out[:j] without the white space at its end."""
+    while j > 0 and (out[j - 1] == 0x20 or out[j - 1] == 0x09 or out[j - 1] == 0x0A):
+        j -= 1
+    return j
+
+
+@njit(cache=True, nogil=True)
+def _write_by_company(text, i, out, j, tables):
+    """Write text[i], which depends on what stands before it, at out[j]. Returns the new j."""
+    point = text[i]
+    if point in (0x3099, 0xFF9E):
+        return _join_mark(out, j, tables.voicing, 0x309B)
+    if point in (0x309A, 0xFF9F):
+        return _join_mark(out, j, tables.semi_voicing, 0x309C)
+    if point == 0x3035 and j > 0 and (out[j - 1] == 0x3033 or out[j - 1] == 0x3034):
+        out[j - 1] -= 2  # 〳〵 and 〴〵 are one mark in two halves: 〱 and 〲
         return j
     if point == 0xFF3C:  # ＼: Aozora Bunko writes 〱 as ／＼ and 〲 as ／″＼
-        if i > first and points[i - 1] == 0xFF0F and j >= start + 2 and _is_japanese(out[j - 2]):
+        if i > 0 and text[i - 1] == 0xFF0F and j >= 2 and _is_japanese(out[j - 2]):
             out[j - 1] = 0x3031
             return j
-        if i > first + 1 and points[i - 1] == 0x2033 and points[i - 2] == 0xFF0F:  # noqa: SIM102
-            if j >= start + 3 and _is_japanese(out[j - 3]):
-                out[j - 2] = 0x3032
-                return j - 1
-        out[j] = 0x5C
-        return j + 1
-    out[j] = 0x2F if point == 0xFF0F else point
+        voiced = i > 1 and text[i - 1] == 0x2033 and text[i - 2] == 0xFF0F
+        if voiced and j >= 3 and _is_japanese(out[j - 3]):
+            out[j - 2] = 0x3032
+            return j - 1
+    out[j] = 0x2F if point == 0xFF0F else 0x5C if point == 0xFF3C else point
     return j + 1
 
 
 @njit(cache=True, nogil=True)
-def _settle_marks(out, start, end):  # noqa: C901
+def _join_mark(out, j, joined, alone):
+    """Join a voicing mark to the kana before it: left alone, it would attach itself to any character."""
+    if j > 0 and 0x3041 <= out[j - 1] < 0x3101 and joined[out[j - 1] - 0x3041]:
+        out[j - 1] = joined[out[j - 1] - 0x3041]
+        return j
+    out[j] = alone
+    return j + 1
+
+
+@njit(cache=True, nogil=True)
+def _settle_marks(out):
     """Choose between the meanings of ．，―─—−－‐‾ by their neighbours, until nothing changes any more."""
     changed = True
     while changed:
         changed = False
-        for i in range(start, end):
-            point = out[i]
-            if not (
-                point >= 0x2010 and (point <= 0x203E or point == 0x2212 or point == 0x2500 or point >= 0xFF0C)  # noqa: PLR1714
-            ):
-                continue
-            before = out[i - 1] if i > start else np.uint32(0)
-            after = out[i + 1] if i + 1 < end else np.uint32(0)
-            to = point
-            if point == 0xFF0E and _is_digit(before) and _is_digit(after):
-                to = np.uint32(0x2E)
-            elif point == 0xFF0C and _is_digit(before) and _digits(out, i + 1, end) == 3:
-                to = np.uint32(0x2C)
-            elif point == 0x203E and (0x21 <= before < 0x7F or 0x21 <= after < 0x7F):
-                to = np.uint32(0x7E)
-            elif point in (0x2010, 0x2014, 0x2015, 0x2212, 0x2500, 0xFF0D) and _lengthens(out, i, start, end):
-                to = np.uint32(0x30FC)
-            if to != point:
+        for i in range(len(out)):
+            if out[i] >= 0x2010:
+                to = _settled(out, i)
+                changed |= to != out[i]
                 out[i] = to
-                changed = True
-    for i in range(start, end):
+    for i in range(len(out)):
         if out[i] == 0xFF0D:
             out[i] = 0x2D
 
 
 @njit(cache=True, nogil=True)
-def _lengthens(out, i, start, end):
+def _settled(out, i):
+    """What out[i] means between its neighbours."""
+    point = out[i]
+    before = out[i - 1] if i > 0 else np.uint32(0)
+    after = out[i + 1] if i + 1 < len(out) else np.uint32(0)
+    if point == 0xFF0E and _is_digit(before) and _is_digit(after):
+        return np.uint32(0x2E)
+    if point == 0xFF0C and _is_digit(before) and _digits(out, i + 1) == 3:
+        return np.uint32(0x2C)
+    if point == 0x203E and (0x21 <= before < 0x7F or 0x21 <= after < 0x7F):
+        return np.uint32(0x7E)
+    if point in (0x2010, 0x2014, 0x2015, 0x2212, 0x2500, 0xFF0D) and _lengthens(out, i):
+        return np.uint32(0x30FC)
+    return point
+
+
+@njit(cache=True, nogil=True)
+def _lengthens(out, i):
     """Whether a dash stands for ー: サ―ビス and アパ―ト, but not パリ―ベルリン.
 
     Katakana on both sides, and on one side a single one with more than one on the other: names on
     both sides of a dash are longer, and ア―オ is a range. ー never follows ン or ッ.
     """
-    if i == start or out[i - 1] == 0x30F3 or out[i - 1] == 0x30C3:
+    if i == 0 or out[i - 1] == 0x30F3 or out[i - 1] == 0x30C3:
         return False
-    left = i
-    while left > start and _is_katakana(out[left - 1]):
+    left, right = i, i + 1
+    while left > 0 and _is_katakana(out[left - 1]):
         left -= 1
-    right = i + 1
-    while right < end and _is_katakana(out[right]):
+    while right < len(out) and _is_katakana(out[right]):
         right += 1
     before, after = i - left, right - i - 1
     return min(before, after) == 1 and max(before, after) > 1 and out[i + 1] != 0x30FC
 
 
 @njit(cache=True, nogil=True)
-def _digits(out, i, end):
+def _digits(out, i):
     """Length of the run of digits that begins at out[i]."""
     stop = i
-    while stop < end and _is_digit(out[stop]):
+    while stop < len(out) and _is_digit(out[stop]):
         stop += 1
     return stop - i
 

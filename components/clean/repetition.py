@@ -9,7 +9,7 @@ _HIGH = np.uint64(0xFFFFFFFF00000000)
 
 
 @njit(cache=True, nogil=True)
-def repetition(points, offsets, n):  # noqa: C901
+def repetition(points, offsets, n):
     """Per document, of its character n-grams: four shares.
 
     Those seen before; the part of the text that the most frequent one covers; those that stand more
@@ -27,48 +27,52 @@ def repetition(points, offsets, n):  # noqa: C901
     slots = np.zeros(size, np.uint64)
     counts = np.zeros(size, np.int32)
     result = np.zeros((documents, 4), np.float64)
+    for document in range(documents):
+        text = points[offsets[document] : offsets[document + 1]]
+        grams = len(text) - n + 1
+        if grams <= 0:
+            continue
+        repeated, several, top = _count_repeated(text, n, slots, counts, np.uint64(document + 1))
+        result[document, 0] = repeated / grams
+        result[document, 2] = several / grams
+        # One occurrence repeats nothing; overlapping ones can add up to more than the text.
+        if top > 1:
+            result[document, 1] = min(1.0, top * n / len(text))
+            result[document, 3] = top / grams
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _count_repeated(text, n, slots, counts, stamp):
+    """N-grams seen before; those that stand more than once; the count of the most frequent one."""
     oldest = np.uint64(1)
     for _ in range(n):
         oldest *= _BASE
-    for document in range(documents):
-        begin, end = offsets[document], offsets[document + 1]
-        grams = end - begin - n + 1
-        if grams <= 0:
+    mask = np.uint64(_table_size(len(text)) - 1)
+    value = np.uint64(0)
+    repeated, several, top = 0, 0, 1
+    for i in range(len(text)):
+        value = value * _BASE + np.uint64(text[i]) + np.uint64(1)
+        if i >= n:
+            value -= (np.uint64(text[i - n]) + np.uint64(1)) * oldest
+        if i < n - 1:
             continue
-        stamp = np.uint64(document + 1)
-        mask = np.uint64(_table_size(grams) - 1)
-        value = np.uint64(0)
-        repeated, several, top = 0, 0, 1
-        for i in range(begin, end):
-            value = value * _BASE + np.uint64(points[i]) + np.uint64(1)
-            if i >= begin + n:
-                value -= (np.uint64(points[i - n]) + np.uint64(1)) * oldest
-            if i < begin + n - 1:
-                continue
-            # A polynomial's low bits depend on few bits of the characters: mix before masking them.
-            mixed = (value ^ (value >> np.uint64(32))) * _MIX
-            mixed ^= mixed >> np.uint64(32)
-            entry = (mixed & _HIGH) | stamp
-            slot = mixed & mask
-            found = slots[slot]
-            while found != entry and (found & ~_HIGH) == stamp:
-                slot = (slot + np.uint64(1)) & mask
-                found = slots[slot]
-            if found == entry:
-                repeated += 1
-                several += 1 + (counts[slot] == 1)
-                counts[slot] += 1
-                top = max(top, counts[slot])
-            else:
-                slots[slot] = entry
-                counts[slot] = 1
-        result[document, 0] = repeated / grams
-        # One occurrence repeats nothing; overlapping ones can add up to more than the text.
-        if top > 1:
-            result[document, 1] = min(1.0, top * n / (end - begin))
-            result[document, 3] = top / grams
-        result[document, 2] = several / grams
-    return result
+        # A polynomial's low bits depend on few bits of the characters: mix before masking them.
+        mixed = (value ^ (value >> np.uint64(32))) * _MIX
+        mixed ^= mixed >> np.uint64(32)
+        entry = (mixed & _HIGH) | stamp
+        slot = mixed & mask
+        while slots[slot] != entry and (slots[slot] & ~_HIGH) == stamp:
+            slot = (slot + np.uint64(1)) & mask
+        if slots[slot] == entry:
+            repeated += 1
+            several += 1 + (counts[slot] == 1)
+            counts[slot] += 1
+            top = max(top, counts[slot])
+        else:
+            slots[slot] = entry
+            counts[slot] = 1
+    return repeated, several, top
 
 
 @njit(cache=True, nogil=True)
@@ -108,8 +112,8 @@ def duplicate_lines(points, offsets):
 
 @njit(cache=True, nogil=True)
 def _table_size(entries):
-    """A power of two that leaves at least half of the slots free."""
+    """A power of two that leaves three quarters of the slots free: few probes, and still in the cache."""
     size = 16
-    while size < 2 * entries:
+    while size < 4 * entries:
         size *= 2
     return size

@@ -49,72 +49,71 @@ def encode(texts: Points) -> pa.Array:
 
 
 @njit(cache=True, nogil=True)
-def _decode(data, ends, flags):  # noqa: C901, PLR0912, PLR0915
+def _decode(data, ends, flags):
     count = len(ends) - 1
     points = np.empty(max(0, ends[-1] - ends[0]), np.uint32)
     starts = np.zeros(count + 1, np.int64)
     damage = np.zeros(count, np.int64)
     composes = np.zeros(count, np.bool_)
-    j = 0
     for document in range(count):
-        i, end = ends[document], ends[document + 1]
-        seen, previous, broken = np.uint8(0), np.uint8(0), 0
-        before = np.uint32(0)
-        while i < end:
-            byte = data[i]
-            if byte < 0x80:
-                points[j] = byte
-                j += 1
-                i += 1
-                before, previous = np.uint32(byte), np.uint8(0)
-                continue
-            point = np.uint32(_REPLACEMENT)
-            length = 1
-            if byte >= 0xE0 and byte < 0xF0 and i + 2 < end:
-                second, third = data[i + 1], data[i + 2]
-                if second & 0xC0 == 0x80 and third & 0xC0 == 0x80:
-                    point = np.uint32(((byte & 0x0F) << 12) | ((second & 0x3F) << 6) | (third & 0x3F))
-                    length = 3
-                    if point < 0x800:
-                        point = np.uint32(_REPLACEMENT)
-            elif byte >= 0xC2 and byte < 0xE0 and i + 1 < end:
-                if data[i + 1] & 0xC0 == 0x80:
-                    point = np.uint32(((byte & 0x1F) << 6) | (data[i + 1] & 0x3F))
-                    length = 2
-            elif byte >= 0xF0 and byte < 0xF5 and i + 3 < end:
-                point, length = _four_bytes(data, i)
-            i += length
-            if point >= 0x10000:
-                # Emoji and rare kanji compose with nothing; scripts and signs below U+1F000 may.
-                flag = np.uint8(0)
-                if point < 0x1F000 or 0x2F800 <= point < 0x2FA20:
-                    flag = np.uint8(COMPOSES)
-                elif point >= 0xF0000:
-                    flag = np.uint8(DAMAGED)
-            elif point & 0xF800 == 0xD800:
-                if point >= 0xDC00 and before & 0xFC00 == 0xD800 and before < 0x10000:
-                    point = np.uint32(0x10000) + ((before & 0x3FF) << np.uint32(10)) + (point & 0x3FF)
-                    broken -= 1
-                    flag = np.uint8(0)
-                    before = point
-                    points[j] = point
-                    j += 1
-                    continue
+        begin, end = ends[document], ends[document + 1]
+        j, broken, seen = _decode_text(data[begin:end], points, starts[document], flags)
+        starts[document + 1], damage[document], composes[document] = j, broken, seen & COMPOSES != 0
+    return points, starts, damage, composes
+
+
+@njit(cache=True, nogil=True)
+def _decode_text(data, points, j, flags):
+    """Write one text at points[j]. Returns where it ends, its traces of damage, the flags of its characters."""
+    i, broken, seen = 0, 0, np.uint8(0)
+    before, previous = np.uint32(0), np.uint8(0)
+    while i < len(data):
+        if data[i] < 0x80:
+            points[j] = before = np.uint32(data[i])
+            previous = np.uint8(0)
+            i, j = i + 1, j + 1
+            continue
+        point, length = _next_point(data, i)
+        i += length
+        if point & np.uint32(0xFFFFF800) == 0xD800:
+            if point < 0xDC00 or before & np.uint32(0xFFFFFC00) != 0xD800:
                 broken += 1  # alone, as far as one can see here
                 before, previous = point, np.uint8(0)
                 continue
-            else:
-                flag = flags[point]
-            if flag | previous:
-                seen |= flag
-                broken += _is_trace(before, point, previous, flag)
-            points[j] = point
-            j += 1
-            before, previous = point, flag
-        damage[document] = broken
-        composes[document] = seen & COMPOSES != 0
-        starts[document + 1] = j
-    return points, starts, damage, composes
+            broken -= 1
+            point = (
+                np.uint32(0x10000)
+                + ((before & np.uint32(0x3FF)) << np.uint32(10))
+                + (point & np.uint32(0x3FF))
+            )
+        flag = flags[point] if point < 0x10000 else _flag_beyond(point)
+        if flag | previous:
+            seen |= flag
+            broken += _is_trace(before, point, previous, flag)
+        points[j] = before = point
+        previous = flag
+        j += 1
+    return j, broken, seen
+
+
+@njit(cache=True, nogil=True)
+def _next_point(data, i):
+    """The code point of several bytes that begins at data[i], and how many they are; U+FFFD and 1 for no UTF-8."""
+    lead, left = data[i], len(data) - i
+    if (
+        lead >= 0xE0
+        and lead < 0xF0
+        and left > 2
+        and data[i + 1] & 0xC0 == 0x80
+        and data[i + 2] & 0xC0 == 0x80
+    ):
+        point = np.uint32(((lead & 0x0F) << 12) | ((data[i + 1] & 0x3F) << 6) | (data[i + 2] & 0x3F))
+        return (point, 3) if point >= 0x800 else (np.uint32(_REPLACEMENT), 3)
+    if lead >= 0xC2 and lead < 0xE0 and left > 1 and data[i + 1] & 0xC0 == 0x80:
+        return np.uint32(((lead & 0x1F) << 6) | (data[i + 1] & 0x3F)), 2
+    if lead >= 0xF0 and lead < 0xF5 and left > 3:
+        return _four_bytes(data, i)
+    return np.uint32(_REPLACEMENT), 1
 
 
 @njit(cache=True, nogil=True)
@@ -125,9 +124,15 @@ def _four_bytes(data, i):
     point = np.uint32(
         ((data[i] & 0x07) << 18) | ((second & 0x3F) << 12) | ((third & 0x3F) << 6) | (fourth & 0x3F)
     )
-    if point < 0x10000 or point > 0x10FFFF:
-        point = np.uint32(_REPLACEMENT)
-    return point, 4
+    return (point, 4) if 0x10000 <= point <= 0x10FFFF else (np.uint32(_REPLACEMENT), 4)
+
+
+@njit(cache=True, nogil=True)
+def _flag_beyond(point):
+    """Flags beyond the basic plane: emoji and rare kanji compose with nothing, scripts and signs before them may."""
+    if point < 0x1F000 or 0x2F800 <= point < 0x2FA20:
+        return np.uint8(COMPOSES)
+    return np.uint8(DAMAGED) if point >= 0xF0000 else np.uint8(0)
 
 
 @njit(cache=True, nogil=True)
