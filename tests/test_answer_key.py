@@ -1,6 +1,7 @@
 """The corpus stages against the sample world's answer key: what was planted is caught, good text stays."""
 
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -116,3 +117,13 @@ def test_good_documents_are_lost_in_less_than_two_of_a_hundred_cases(outcome):
     lost = {name: outcome.dropped[name] for name in good if name in outcome.dropped}
     assert len(good) > 200
     assert len(lost) < 0.02 * len(good), lost
+
+
+def test_personal_data_is_seen_in_less_than_two_of_a_hundred_pages_that_have_none(outcome):
+    planted = {entry["id"] for kind in ("email", "phone") for entry in outcome.key[kind]}
+    without = {name: text for name, text in outcome.texts.items() if name not in planted}
+    wrong = [
+        name for name, text in without.items() if re.search("<(email|phone|address|card|mynumber)>", text)
+    ]
+    assert len(without) > 200
+    assert len(wrong) < 0.02 * len(without), wrong

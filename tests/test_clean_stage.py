@@ -1,14 +1,21 @@
 """The clean stage on folders: what is kept, what is rejected with which value, what is measured."""
 
+import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from clean_texts import OTHER_PROSE, PROSE
 from corpus_folders import kept, output_bytes, rejected, write_source
 
 from components.clean import CleanSettings, run
+from components.clean.rulesets import RULE_SETS
 from kajiya.errors import KajiyaError
+from kajiya.exclusions import Exclusion, add
+from kajiya.records import REJECTED
 from kajiya.settings import load_settings
+from kajiya.shards import list_shards, read_dataset
 from kajiya.stage import execute
 
 EXCLUSIONS = Path(__file__).parents[1] / "exclusions.yaml"
@@ -79,3 +86,127 @@ def test_clean_with_an_own_rule_list_uses_that_alone(tmp_path: Path):
         ["web:a"],
         {"web:b": ("length", "2")},
     )
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> Path:
+    """Two shards cleaned by web-ja, with a takedown, an empty text and several reasons."""
+    root = tmp_path_factory.mktemp("measured")
+    texts = {"good": PROSE, "short": "短い。", "down": OTHER_PROSE, "menu": "ホーム\nトップページ"}
+    texts |= {
+        "again": PROSE + "とてもよい湖ですよ、" * 40 + "。",
+        "lines": (PROSE + "\n") * 3,
+        "other": OTHER_PROSE,
+    }
+    source = write_source(root / "crawl" / "web", texts, shard_bytes=1200)
+    exclusions = root / "exclusions.yaml"
+    add(exclusions, [Exclusion(id="web:down", reason="求め", requested="2026-01-01")])
+    settings = {"from": "web-ja", "add": [{"rule": "open_end"}], "change": {"length": {"min_chars": 0}}}
+    execute(run, CleanSettings(rules=settings), [source, exclusions], root / "web")
+    assert len(list_shards(source)) > 1
+    return root
+
+
+def measures(root: Path) -> list[dict]:
+    return [row for path in list_shards(root / "web" / "measures") for row in pq.read_table(path).to_pylist()]
+
+
+def test_measures_lie_beside_each_shard_in_the_order_of_the_crawl(measured: Path):
+    for crawled, path in zip(
+        list_shards(measured / "crawl" / "web"), list_shards(measured / "web" / "measures"), strict=True
+    ):
+        assert crawled.name == path.name
+        assert pq.read_table(crawled)["id"].to_pylist() == pq.read_table(path)["id"].to_pylist()
+    assert {row["id"]: row["reason"] for row in measures(measured)} == {
+        "web:good": None,
+        "web:short": None,
+        "web:down": "takedown",
+        "web:menu": "japanese_share",
+        "web:again": "duplicate_ngrams_5",
+        "web:lines": "duplicate_lines",
+        "web:other": None,
+    }
+
+
+def test_kept_documents_follow_from_the_measures_and_the_rules_alone(measured: Path):
+    """What the audit's "what if" stands on."""
+    rules = json.loads((measured / "web" / "rules.json").read_text(encoding="utf-8"))
+    for row in measures(measured):
+        failed = [
+            rule["name"]
+            for rule in rules
+            if (rule["direction"] == "min" and row[rule["name"]] < rule["threshold"])
+            or (rule["direction"] == "max" and row[rule["name"]] > rule["threshold"])
+        ]
+        assert row["kept"] == (row["reason"] is None)
+        if row["reason"] not in ("takedown", "empty"):
+            assert row["reason"] == next(iter(failed), None)
+
+
+def test_rules_file_has_one_entry_per_bound_with_its_source(measured: Path):
+    rules = json.loads((measured / "web" / "rules.json").read_text(encoding="utf-8"))
+    assert [(one["direction"], one["threshold"]) for one in rules if one["name"] == "length"] == [
+        ("min", 0),
+        ("max", 10_000_000),
+    ]
+    assert {"name", "rule", "direction", "threshold", "source", "description"} == set(rules[0])
+    assert all(one["source"] and one["description"] for one in rules)
+    columns = pq.read_table(list_shards(measured / "web" / "measures")[0]).column_names
+    assert columns == ["id", "kept", "reason", "chars", *dict.fromkeys(one["name"] for one in rules)]
+
+
+def test_rejected_document_tells_value_and_threshold(measured: Path):
+    (row,) = [
+        row
+        for table in read_dataset(measured / "web" / "rejected", REJECTED)
+        for row in table.to_pylist()
+        if row["id"] == "web:lines"
+    ]
+    assert (row["reason"], row["threshold"]) == ("duplicate_lines", 0.3)
+    assert row["value"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("name", RULE_SETS)
+def test_every_named_set_measures_every_text_as_a_number(tmp_path: Path, name):
+    texts = {"prose": PROSE, "one": "あ", "code": "def f(x):\n    return x + 1\n" * 5, "sign": "★" * 30}
+    source = write_source(tmp_path / "crawl" / "web", texts)
+    execute(run, CleanSettings(rules=name), [source, EXCLUSIONS], tmp_path / "out")
+    table = pq.read_table(list_shards(tmp_path / "out" / "measures")[0])
+    values = np.array([table[rule.name].to_numpy() for rule in RULE_SETS[name].documents])
+    assert values.shape == (len(RULE_SETS[name].documents), 4)
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("{from: web-jp}", "no rule set of this name"),
+        ("{from: web-ja, change: {lenght: {min_chars: 3}}}", "no rule `lenght` in the set to change"),
+        ("{from: web-ja, drop: [open_end]}", "no rule `open_end` in the set to change"),
+        ("{from: web-ja, add: [{rule: length}]}", "`length` stands here twice"),
+        ("{from: web-ja, change: {length: {min_char: 3}}}", "rule `length` has no setting `min_char`"),
+        ("{from: web-ja, change: {length: 3}}", "rule `length` has no setting `3`"),
+    ],
+)
+def test_changed_rule_set_with_a_slip_is_an_error(tmp_path: Path, rules, message):
+    params = tmp_path / "params.yaml"
+    params.write_text(f"clean: {{web: {{rules: {rules}}}}}\n", encoding="utf-8")
+    with pytest.raises(KajiyaError) as error:
+        load_settings(CleanSettings, params, ["clean", "web"])
+    assert message in str(error.value)
+
+
+def test_changed_rule_set_keeps_what_it_does_not_name():
+    changed = CleanSettings(
+        rules={
+            "from": "web-ja",
+            "change": {"length": {"min_chars": 7}},
+            "drop": ["broken_off"],
+            "lines": ["footer"],
+        }
+    ).rules
+    named = RULE_SETS["web-ja"].documents
+    assert [rule.name for rule in changed.documents] == [
+        rule.name for rule in named if rule.name != "broken_off"
+    ]
+    assert (changed.documents[1].min_chars, changed.documents[2], changed.lines) == (7, named[2], ("footer",))

@@ -31,7 +31,7 @@ from kajiya.settings import Settings
 from kajiya.shards import list_shards, read_shard, shard_path, write_file, write_shard
 
 # A batch's code points and tables should fit the processor's cache, and bound the memory of a worker.
-_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class CleanSettings(Settings):

@@ -144,13 +144,9 @@ class Batch:
         """Share of the text that its most frequent character n-gram covers."""
         return self._repetition(n)[:, 1]
 
-    def shared_ngram_share(self, n: int) -> np.ndarray:
-        """Share of the character n-grams that stand in the text more than once, first ones included."""
-        return self._repetition(n)[:, 2]
-
     def top_ngram_frequency(self, n: int) -> np.ndarray:
         """Share of the character n-grams that are the most frequent one."""
-        return self._repetition(n)[:, 3]
+        return self._repetition(n)[:, 2]
 
     @cached_property
     def zlib_ratio(self) -> np.ndarray:

@@ -72,20 +72,21 @@ def _composed(texts: Points, which: np.ndarray) -> Points:
 def _normalize(points, offsets, tables):
     out = np.empty(len(points), np.uint32)
     ends = np.zeros(len(offsets), np.int64)
+    marks = np.empty(len(points), np.int64)
     for document in range(len(offsets) - 1):
         start = ends[document]
         text = points[offsets[document] : offsets[document + 1]]
-        end, marks = _respell(text, out[start:], tables)
-        if marks:
-            _settle_marks(out[start : start + end])
+        end, count = _respell(text, out[start:], marks, tables)
+        if count:
+            _settle_marks(out[start : start + end], marks[:count])
         ends[document + 1] = start + end
     return out, ends
 
 
 @njit(cache=True, nogil=True)
-def _respell(text, out, tables):
-    """Write the text in its new spelling. Returns its length, and how many marks are left to settle."""
-    j, marks = 0, 0
+def _respell(text, out, marks, tables):
+    """Write the text in its new spelling. Returns its length, and the number of the places noted in `marks`."""
+    j, count = 0, 0
     wide = False  # the last character written stands for a run of wide spaces
     for i in range(len(text)):
         point = text[i]
@@ -105,10 +106,12 @@ def _respell(text, out, tables):
                 wide = True
             continue
         else:
-            marks += to == MARK
+            if to == MARK:
+                marks[count] = j
+                count += 1
             j = _write_by_company(text, i, out, j, tables)
         wide = False
-    return _stripped(out, j), marks
+    return _stripped(out, j), count
 
 
 @njit(cache=True, nogil=True)
@@ -172,17 +175,16 @@ def _join_mark(out, j, joined, alone):
 
 
 @njit(cache=True, nogil=True)
-def _settle_marks(out):
-    """Choose between the meanings of ．，―─—−－‐‾ by their neighbours, until nothing changes any more."""
+def _settle_marks(out, marks):
+    """Choose between the meanings of ．，―─—−－‐‾, which stand at `marks`, until nothing changes any more."""
     changed = True
     while changed:
         changed = False
-        for i in range(len(out)):
-            if out[i] >= 0x2010:
-                to = _settled(out, i)
-                changed |= to != out[i]
-                out[i] = to
-    for i in range(len(out)):
+        for i in marks:
+            to = _settled(out, i)
+            changed |= to != out[i]
+            out[i] = to
+    for i in marks:
         if out[i] == 0xFF0D:
             out[i] = 0x2D
 

@@ -10,10 +10,10 @@ _HIGH = np.uint64(0xFFFFFFFF00000000)
 
 @njit(cache=True, nogil=True)
 def repetition(points, offsets, n):
-    """Per document, of its character n-grams: four shares.
+    """Per document, of its character n-grams: three shares.
 
-    Those seen before; the part of the text that the most frequent one covers; those that stand more
-    than once (the first included); the most frequent one among all.
+    Those seen before; the part of the text that the most frequent one covers; the most frequent one
+    among all.
 
     A slot holds the upper half of a hash beside the number of the document that put it there, so the
     table need not be cleared. Two n-grams are taken for one when 32 bits and the slot agree: once in
@@ -26,31 +26,30 @@ def repetition(points, offsets, n):
     size = _table_size(longest)
     slots = np.zeros(size, np.uint64)
     counts = np.zeros(size, np.int32)
-    result = np.zeros((documents, 4), np.float64)
+    result = np.zeros((documents, 3), np.float64)
     for document in range(documents):
         text = points[offsets[document] : offsets[document + 1]]
         grams = len(text) - n + 1
         if grams <= 0:
             continue
-        repeated, several, top = _count_repeated(text, n, slots, counts, np.uint64(document + 1))
+        repeated, top = _count_repeated(text, n, slots, counts, np.uint64(document + 1))
         result[document, 0] = repeated / grams
-        result[document, 2] = several / grams
         # One occurrence repeats nothing; overlapping ones can add up to more than the text.
         if top > 1:
             result[document, 1] = min(1.0, top * n / len(text))
-            result[document, 3] = top / grams
+            result[document, 2] = top / grams
     return result
 
 
 @njit(cache=True, nogil=True)
 def _count_repeated(text, n, slots, counts, stamp):
-    """N-grams seen before; those that stand more than once; the count of the most frequent one."""
+    """How many n-grams were seen before, and how often the most frequent one stands."""
     oldest = np.uint64(1)
     for _ in range(n):
         oldest *= _BASE
     mask = np.uint64(_table_size(len(text)) - 1)
     value = np.uint64(0)
-    repeated, several, top = 0, 0, 1
+    repeated, top = 0, 1
     for i in range(len(text)):
         value = value * _BASE + np.uint64(text[i]) + np.uint64(1)
         if i >= n:
@@ -66,13 +65,12 @@ def _count_repeated(text, n, slots, counts, stamp):
             slot = (slot + np.uint64(1)) & mask
         if slots[slot] == entry:
             repeated += 1
-            several += 1 + (counts[slot] == 1)
             counts[slot] += 1
             top = max(top, counts[slot])
         else:
             slots[slot] = entry
             counts[slot] = 1
-    return repeated, several, top
+    return repeated, top
 
 
 @njit(cache=True, nogil=True)

@@ -266,18 +266,6 @@ class TopNgram(BaseRule):
         return batch.top_ngram_share(self.n)
 
 
-class SharedNgrams(BaseRule):
-    """Character n-grams that stand in the text more than once, the first ones included."""
-
-    source: ClassVar[str] = "Okazaki et al. 2024, Swallow corpus v1, after Gopher"
-    rule: Literal["shared_ngrams"] = "shared_ngrams"
-    n: Size = 10
-    max_share: Share = 0.1
-
-    def measure(self, batch: Batch) -> Values:
-        return batch.shared_ngram_share(self.n)
-
-
 class TopNgramFrequency(BaseRule):
     """The share of one n-gram, the most frequent, among all."""
 
@@ -344,7 +332,6 @@ Rule = Annotated[
     | DuplicateLines
     | DuplicateNgrams
     | TopNgram
-    | SharedNgrams
     | TopNgramFrequency
     | ZlibRatio
     | AdultWords

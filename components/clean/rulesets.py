@@ -31,7 +31,6 @@ from components.clean.rules import (
     Mojibake,
     Rule,
     SentenceLength,
-    SharedNgrams,
     SymbolShare,
     TopNgram,
     TopNgramFrequency,
@@ -175,12 +174,12 @@ RULE_SETS = {
             TopNgramFrequency(n=2, max_share=0.2),
             TopNgramFrequency(n=3, max_share=0.18),
             TopNgramFrequency(n=4, max_share=0.16),
-            SharedNgrams(n=5, max_share=0.15),
-            SharedNgrams(n=6, max_share=0.14),
-            SharedNgrams(n=7, max_share=0.13),
-            SharedNgrams(n=8, max_share=0.12),
-            SharedNgrams(n=9, max_share=0.11),
-            SharedNgrams(n=10, max_share=0.1),
+            DuplicateNgrams(n=5, max_share=0.15),
+            DuplicateNgrams(n=6, max_share=0.14),
+            DuplicateNgrams(n=7, max_share=0.13),
+            DuplicateNgrams(n=8, max_share=0.12),
+            DuplicateNgrams(n=9, max_share=0.11),
+            DuplicateNgrams(n=10, max_share=0.1),
         ),
     ),
     "llm-jp": RuleSet(
@@ -218,9 +217,21 @@ def _resolved(value: object) -> object:
                 {"name": name, "known": ", ".join(names)},
             )  # fmt: skip
     documents: list[Any] = [
-        rule.model_dump() | changes.get(rule.name, {}) for rule in base.documents if rule.name not in dropped
+        _changed(rule, changes.get(rule.name, {})) for rule in base.documents if rule.name not in dropped
     ]
     return {"lines": base.lines, **rest, "documents": [*documents, *added]}
+
+
+def _changed(rule: Rule, change: object) -> dict[str, Any]:
+    settings = rule.model_dump()
+    unknown = [key for key in change if key not in settings] if isinstance(change, dict) else [str(change)]
+    if unknown:
+        raise PydanticCustomError(
+            "rule_set",
+            "rule `{name}` has no setting `{key}`, it has: {known}",
+            {"name": rule.name, "key": unknown[0], "known": ", ".join(settings)},
+        )
+    return settings | dict(change)  # type: ignore[call-overload]
 
 
 def _named(name: object) -> RuleSet:
