@@ -106,6 +106,8 @@ def _regular_page(source: bytes) -> Page | None:
 
 
 def _unescape(escaped: bytes) -> bytes:
+    if b"&" not in escaped:
+        return escaped
     for escape, character in _ESCAPES:  # &amp; last, or &amp;lt; would be undone twice
         escaped = escaped.replace(escape, character)
     return escaped

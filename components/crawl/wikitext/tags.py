@@ -8,7 +8,6 @@ HOLE = "\ufdee"
 LITERAL_MARK = "\ufdd0"
 _LITERAL = str.maketrans("[]{}|<>'=*#:;!_-", "".join(chr(0xFDD1 + place) for place in range(16)))
 _PLAIN = [(chr(stand_in), chr(mark)) for mark, stand_in in _LITERAL.items()] + [(LITERAL_MARK, "")]
-STAND_INS = tuple(stand_in for stand_in, _ in _PLAIN)
 
 # Patterns begin with a literal and spell out both cases: re finds that many times faster than IGNORECASE.
 # A note never reaches across the next <ref: one that only stands in the text (<nowiki>) must not
