@@ -303,6 +303,19 @@ def test_line_goes_everywhere_where_no_first_one_is_kept(tmp_path: Path):
     assert list(kept(out).values()) == [prose(i) for i in range(5)]
 
 
+@pytest.mark.parametrize("clusters", ["star", "connected"])
+def test_empty_source_gives_empty_shards_and_lists(tmp_path: Path, clusters):
+    config = {"sources": ("web",)}
+    out = dedupe(tmp_path, {"web": {}, "wiki": {"1": "あ"}}, clusters=clusters, boilerplate=config)
+    assert kept(out) == {"wiki:1": "あ"}
+    assert rejected(out) == {}
+    assert pq.read_table(out / "clusters" / "part-00000.parquet").num_rows == 0
+    assert pq.read_table(out / "boilerplate.parquet").num_rows == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "boilerplate.parquet", "clusters", "part-00000.parquet", "part-00001.parquet", "rejected",
+    ]  # fmt: skip
+
+
 def test_boilerplate_of_an_unknown_source_is_refused():
     with pytest.raises(ValueError, match=r"boilerplate\.sources names wev"):
         DedupeSettings(priority=("web",), boilerplate={"sources": ("wev",)})
