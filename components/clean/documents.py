@@ -40,7 +40,7 @@ def clean_documents(
     judgement = judged(rules.documents, batch)
     reasons, details = _reasons(documents["id"], judgement, excluded)
     keeps = pc.is_null(reasons)
-    figures["characters.in"] = int(pc.sum(pc.utf8_length(original)).as_py() or 0)
+    figures["characters.in"] = int(decoded.texts.offsets[-1])
     figures["characters.out"] = int(np.diff(texts.offsets)[keeps.to_numpy(zero_copy_only=False)].sum())
     cleaned = _with_text(documents, batch.utf8)
     measures = _measures(documents["id"], keeps, reasons, batch.chars, judgement)
