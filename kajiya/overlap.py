@@ -27,6 +27,7 @@ from kajiya.overlap_kernels import (
     measure,
 )
 from kajiya.settings import Settings
+from kajiya.utf8 import buffers
 
 _MAX_SETS = 64  # a document's sets are the bits of one integer
 
@@ -154,15 +155,6 @@ def share_left(watched: Watched, left: npt.NDArray[np.bool_]) -> npt.NDArray[np.
     entries = np.repeat(left, np.diff(keys.starts))
     found = np.bincount(keys.owners[entries], minlength=len(watched.sizes))
     return found / np.maximum(watched.sizes, 1)
-
-
-def buffers(chunk: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """(bytes, offsets) of a large_string array without nulls, as it lies in memory."""
-    if not len(chunk):
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    _, offsets, data = chunk.buffers()
-    places = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-    return (np.frombuffer(data, np.uint8) if data and data.size else np.zeros(0, np.uint8)), places
 
 
 def _index(texts: list[str], ngram_chars: npt.NDArray[np.int64], min_chars: int) -> tuple:

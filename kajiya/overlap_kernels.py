@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from kajiya.utf8 import decode
+
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no letter is lost; any large odd constant serves
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF, _ONE, _SEVEN, _THREE = np.uint64(32), np.uint64(1), np.uint64(7), np.uint64(3)
@@ -79,20 +81,8 @@ def _running(data, begin, end, fold, running):  # type: ignore[no-untyped-def]
     count, value, i = 0, np.uint64(0), begin
     running[0] = value
     while i < end:
-        lead = np.int64(data[i])
-        if lead < 0x80:
-            point = lead
-            i += 1
-        elif lead < 0xE0:
-            point = ((lead & 0x1F) << 6) | (data[i + 1] & 0x3F)
-            i += 2
-        elif lead < 0xF0:
-            point = ((lead & 0x0F) << 12) | ((data[i + 1] & 0x3F) << 6) | (data[i + 2] & 0x3F)
-            i += 3
-        else:
-            point = ((lead & 0x07) << 18) | ((data[i + 1] & 0x3F) << 12)
-            point |= ((data[i + 2] & 0x3F) << 6) | (data[i + 3] & 0x3F)
-            i += 4
+        point, width = decode(data, i)
+        i += width
         letter = fold[point] if point < 0x10000 else np.uint32(point)
         if letter:
             value = value * _BASE + np.uint64(letter) + _ONE
@@ -106,11 +96,7 @@ def _letters(data, fold, letters, places):  # type: ignore[no-untyped-def]
     """Letters and which character of the text each is; returns their number. For few texts only."""
     count, i, character = 0, 0, 0
     while i < len(data):
-        lead = np.int64(data[i])
-        width = 1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-        point = lead if width == 1 else lead & (0x7F >> width)
-        for k in range(1, width):
-            point = (point << 6) | (data[i + k] & 0x3F)
+        point, width = decode(data, i)
         letter = fold[point] if point < 0x10000 else np.uint32(point)
         if letter:
             letters[count], places[count] = letter, character

@@ -76,6 +76,7 @@ def test_options_are_no_settings():
         "sample": {"--serve"},
         "report": set(),
         "audit": {"--rule", "--threshold"},  # a question: it writes nothing
+        "accept": {"--yes", "--drifted"},
         "trace": set(),
         "takedown": {"--reason", "--all"},
         "settings": {"--markdown"},

@@ -1,7 +1,7 @@
-"""The expectations, each with a name and a sentence that the Data Docs and the errors show."""
+"""The expectations, each with a name, a sentence that the Data Docs and the errors show, and its bounds."""
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.validate.settings import ValidateSettings
 from kajiya.records import DOCUMENT
@@ -12,117 +12,97 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 from great_expectations import expectations as gxe
 from great_expectations.expectations.expectation import Expectation
 
-REQUIRED = [field.name for field in DOCUMENT if not field.nullable and field.name != "text"]
+
+class Check(NamedTuple):
+    """One expectation about one column of one frame (see frames.py), for every row of it."""
+
+    frame: str
+    name: str
+    """Short name, as errors show it."""
+    column: str
+    sentence: str
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[str, ...] | None = None
+    """Values; without any bound at all the column must be null."""
+
+    @property
+    def bound(self) -> str:
+        """For a person."""
+        if self.allowed is not None:
+            return f"one of {len(self.allowed)}" if len(self.allowed) > 1 else "as in docs/formats.md"
+        parts = [f"at least {self.minimum:g}"] if self.minimum is not None else []
+        parts += [f"at most {self.maximum:g}"] if self.maximum is not None else []
+        return " and ".join(parts) or "none refused"
+
+    def expectation(self) -> Expectation:
+        """What Great Expectations evaluates."""
+        column = f"{self.frame}_{self.column}"
+        words: dict[str, Any] = {"meta": {"name": self.name}, "description": self.sentence}
+        if self.allowed is not None:
+            return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(self.allowed), **words)
+        if self.minimum is None and self.maximum is None:
+            return gxe.ExpectColumnValuesToBeNull(column=column, **words)
+        return gxe.ExpectColumnValuesToBeBetween(
+            column=column, min_value=self.minimum, max_value=self.maximum, **words
+        )
 
 
-def shard_suite() -> list[Expectation]:
+def form_suite() -> list[Check]:
     """The form of the files; only when it holds can documents be looked at."""
     columns = ", ".join(f"{field.name} {field.type}" for field in DOCUMENT)
     return [
-        gxe.ExpectColumnValuesToBeInSet(
-            column="columns",
-            value_set=[columns],
-            **_named("columns", "Every shard has the columns and types of a Document, in order"),
+        Check(
+            "shards", "columns", "columns", "Every shard has the columns and types of a Document, in order",
+            allowed=(columns,),
         )
-    ]
+    ]  # fmt: skip
 
 
-def document_suite(settings: ValidateSettings) -> list[Expectation]:
-    """Expectations over the frame of `features.describe_documents`."""
-    return [*_identity(settings), *_policy(settings), *_text(settings), *_cleanliness(settings)]
+def content_suite(settings: ValidateSettings, with_drift: bool) -> list[Check]:
+    """Expectations over the frames of frames.build_frames."""
+    drift = Check(
+        "drift", "drift", "psi", f"No feature has drifted by more than {settings.max_psi:g} from the accepted corpus",
+        maximum=settings.max_psi,
+    )  # fmt: skip
+    return [*_whole(settings), *_policy(), *_sources(settings), *([drift] if with_drift else [])]
 
 
-def _identity(settings: ValidateSettings) -> list[Expectation]:
+def _whole(settings: ValidateSettings) -> list[Check]:
+    documents, repeats = settings.min_documents, settings.max_duplicate_share
+    median = settings.min_median_chars
     return [
-        gxe.ExpectTableRowCountToBeBetween(
-            min_value=settings.min_documents,
-            **_named("document_count", f"At least {settings.min_documents} documents"),
-        ),
-        *(
-            gxe.ExpectColumnValuesToNotBeNull(
-                column=column, **_named(f"{column}_present", f"Every document has a {column}")
-            )
-            for column in REQUIRED
-        ),
-        gxe.ExpectColumnValuesToBeUnique(column="id", **_named("id_unique", "No id occurs twice")),
-        gxe.ExpectColumnPairValuesToBeEqual(
-            column_A="id_prefix",
-            column_B="source",
-            ignore_row_if="neither",
-            **_named("id_prefix", "An id begins with its source and a colon"),
-        ),
-    ]
+        Check("corpus", "document_count", "documents", f"At least {documents} documents", minimum=documents),
+        Check("columns", "filled", "missing", "Every document has an id, a source, a text, a license, a generator and a language", maximum=0),
+        Check("corpus", "id_unique", "repeated_ids", "No id occurs twice", maximum=0),
+        Check("corpus", "duplicates", "repeated_text_share", f"At most {repeats:.2%} of the texts are repeats", maximum=repeats),
+        Check("corpus", "median_length", "median_chars", f"Half of the texts have {median} characters or more", minimum=median),
+    ]  # fmt: skip
 
 
-def _policy(settings: ValidateSettings) -> list[Expectation]:
-    allowed = {
-        "language": settings.languages,
-        "license": settings.licenses,
-        "generator": settings.generators,
-    }
+def _policy() -> list[Check]:
     return [
-        gxe.ExpectColumnValuesToBeInSet(
-            column=column,
-            value_set=list(values),
-            **_named(f"{column}_allowed", f"Every {column} stands in `validate.{column}s`"),
-        )
-        for column, values in allowed.items()
-    ]
+        Check("licenses", "license_allowed", "refused", "policy.yaml clears every license for the corpus"),
+        Check("generators", "generator_allowed", "refused", "policy.yaml clears every generator for the corpus"),
+        Check("languages", "language_allowed", "refused", "Every language stands in `validate.languages`"),
+    ]  # fmt: skip
 
 
-def _text(settings: ValidateSettings) -> list[Expectation]:
+def _sources(settings: ValidateSettings) -> list[Check]:
+    s = settings
+    rows = [
+        ("id_prefix", "An id begins with its source and a colon", 0),
+        ("text_not_empty", "No text is empty or only white space", 0),
+        ("text_length", f"Texts have {s.min_chars} to {s.max_chars} characters", 0),
+        ("line_ends", "Lines end in \\n alone", 0),
+        ("url", "A url, where there is one, can be opened", 0),
+        ("japanese_share", f"Japanese texts are {s.min_japanese_share:.0%} Japanese script or more", s.max_not_japanese_share),
+        ("language_measured", "The script of a text is that of its language", s.max_wrong_language_share),
+        ("unreadable", "Texts hold no control characters, U+FFFD or private-use characters", s.max_unreadable_share),
+        ("emails", "E-mail addresses are masked", s.max_personal_data_share),
+        ("phones", "Telephone numbers are masked", s.max_personal_data_share),
+    ]  # fmt: skip
     return [
-        gxe.ExpectColumnValuesToBeBetween(
-            column="characters",
-            min_value=1,
-            **_named("text_not_empty", "No text is empty or only white space"),
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="characters",
-            min_value=settings.min_chars,
-            max_value=settings.max_chars,
-            **_named("text_length", f"Texts have {settings.min_chars} to {settings.max_chars} characters"),
-        ),
-        gxe.ExpectColumnMedianToBeBetween(
-            column="characters",
-            min_value=settings.min_median_chars,
-            **_named(
-                "median_length", f"Half of the texts have {settings.min_median_chars} characters or more"
-            ),
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="japanese_share",
-            min_value=settings.min_japanese_share,
-            mostly=1 - settings.max_not_japanese_share,
-            **_named(
-                "japanese_share",
-                f"Japanese texts are {settings.min_japanese_share:.0%} Japanese script or more",
-            ),
-        ),
+        Check("sources", name, name, f"{sentence}, in each source", maximum=bound)
+        for name, sentence, bound in rows
     ]
-
-
-def _cleanliness(settings: ValidateSettings) -> list[Expectation]:
-    return [
-        gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
-            column="text_hash",
-            min_value=1 - settings.max_duplicate_share,
-            **_named("duplicates", f"At most {settings.max_duplicate_share:.2%} of the texts are repeats"),
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="personal_data",
-            max_value=0,
-            mostly=1 - settings.max_personal_data_share,
-            **_named("personal_data", "E-mail addresses and telephone numbers are masked"),
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="carriage_returns", max_value=0, **_named("line_ends", "Lines end in \\n alone")
-        ),
-        gxe.ExpectColumnValuesToMatchRegex(
-            column="url", regex=r"^https?://\S+$", **_named("url", "A url, where there is one, can be opened")
-        ),
-    ]
-
-
-def _named(name: str, sentence: str) -> dict[str, Any]:
-    return {"meta": {"name": name}, "description": sentence}

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from kajiya.cli.accept import accept
 from kajiya.cli.choices import recipes, settings
 from kajiya.cli.corpus import audit, sample
 from kajiya.cli.documents import takedown, trace
@@ -48,5 +49,5 @@ app = typer.Typer(
 )
 
 # In the order of `kajiya --help`.
-for command in (run, status, report, audit, trace, takedown, lineage, recipes, settings, sample):
+for command in (run, status, report, audit, accept, trace, takedown, lineage, recipes, settings, sample):
     app.command()(command)

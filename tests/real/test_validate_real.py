@@ -42,7 +42,9 @@ def documents(limit: int = 800):
 
 def validate(records: list[dict], folder: Path):
     write_dataset(records, folder / "corpus", shard_bytes=8_000_000)
-    return execute(run, ValidateSettings(), [folder / "corpus"], folder / "validated")
+    (folder / "accepted").mkdir(exist_ok=True)
+    inputs = [folder / "corpus", Path(__file__).parents[2] / "policy.yaml", folder / "accepted"]
+    return execute(run, ValidateSettings(), inputs, folder / "validated")
 
 
 def test_raw_texts_fail_on_their_repeats_and_line_ends_alone(tmp_path):
