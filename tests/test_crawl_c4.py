@@ -85,6 +85,7 @@ def test_c4_lines_become_documents_of_their_shard(tmp_path):
             r"00001.*cut off or damaged",
             id="cut off",
         ),
+        pytest.param(gzip.compress(b"{}") + bytes(20), r"00001", id="blanked"),
         pytest.param(b"not gzip", r"00001.*cut off or damaged after line 0", id="not gzip"),
     ],
 )

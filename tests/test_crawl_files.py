@@ -75,7 +75,11 @@ def test_files_at_an_address_are_checked_against_their_hash(tmp_path):
         ("a.jsonl", b'{"text": 3}\n', "record 1: `text` is int, not text"),
         ("a.jsonl", b'{"text": "a"}\nnonsense\n', r"a\.jsonl: line 2: invalid JSON at column 1: "),
         ("a.jsonl", b'{"text": "a"\n', r"a\.jsonl: line 1: invalid JSON at column 13: "),
-        ("a.txt", b"ok\n\xe3\x81", r"a\.txt: line 2: invalid UTF-8"),
+        (
+            "a.txt",
+            b"ok\n\xe3\x81",
+            r"a\.txt: not UTF-8 at byte 3 .*; not EUC-JP at byte 3 .*; 0% plausible as CP932",
+        ),
         ("a.parquet", b"PAR1", r"a\.parquet: not a readable Parquet"),
         ("a.csv", b"x", r"a\.csv: no known kind of file"),
     ],

@@ -1,7 +1,11 @@
-"""Own files: JSON Lines, Parquet and plain text, with licence, generator and language stated."""
+"""Own files: JSON Lines, Parquet, plain text and web archives, with licence, generator and language stated.
 
-import hashlib
+Files are read in parallel, batch by batch; a batch whose documents are in the work folder is not read
+again after a crash.
+"""
+
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -9,50 +13,125 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.crawl.download import Expected, download
-from components.crawl.harvest import Harvest, Place, document, parse_date
-from components.crawl.json_lines import decode, read_json_lines, read_lines
+from components.crawl.fetched import Expected
+from components.crawl.harvest import Harvest, Place, document, is_saved, parse_date
+from components.crawl.http import shown
+from components.crawl.json_lines import read_bytes, read_json_lines
 from components.crawl.settings import Columns, FilesSettings
-from kajiya.engine import progress
+from components.crawl.storage import fetch, list_matches
+from components.crawl.text_encoding import UndecodableError, decode_as, decode_japanese
+from components.crawl.web_archives import read_archive
+from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
 
-Record = tuple[int, dict[str, Any] | None]
+# Number from 0, fields by column, and why it is no document, or None.
+Record = tuple[int, dict[str, Any] | None, str | None]
 
 LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst")
 TEXTS = (".txt", ".txt.gz", ".txt.zst")
-READABLE = (*LINES, *TEXTS, ".parquet")
+ARCHIVES = (".warc", ".warc.gz", ".wet", ".wet.gz")
+READABLE = (*LINES, *TEXTS, *ARCHIVES, ".parquet")
+# Files of this disk that one worker reads at a time; one from elsewhere is a batch of its own.
+BATCH_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of the source: the name in its documents' ids, where it lies, and its hash if told."""
+
+    name: str
+    address: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Files for one worker, with all that it needs to know."""
+
+    config: FilesSettings
+    source: str
+    files: tuple[File, ...]
+    saved: Path
+    raw: Path
 
 
 def crawl_files(config: FilesSettings, place: Place, harvest: Harvest) -> None:
     """Every record of every file, as a document `<file>:<line from 0>`."""
-    files = [*_matches(config.paths, place.input), *_fetch(config.urls, place)]
-    for name, path in progress(files, f"read {harvest.source}"):
-        with open(path, "rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        harvest.read(name, digest, path.stat().st_size)
-        for number, record in _records(path, config):
-            _add(config, harvest, f"{name}:{number}", record)
+    groups = _batches([*_matches(config.paths, place.input), *_told(config.urls)])
+    batches = [
+        Batch(config, harvest.source, tuple(group), place.work / "read" / f"{number:05d}", place.work / "raw")
+        for number, group in enumerate(groups)
+    ]
+    for saved in map_shards(read_batch, batches, f"read {harvest.source}"):
+        harvest.take(saved)
 
 
-def _matches(patterns: tuple[str, ...], folder: Path) -> list[tuple[str, Path]]:
-    """Files below `folder` by their relative name, in its order."""
-    if patterns and not folder.is_dir():
-        raise KajiyaError(f"{folder}: a file, not a folder. Name the folder that holds it as `input`.")
-    found: dict[str, Path] = {}
+def read_batch(batch: Batch) -> Path:
+    """The folder that holds the batch's documents."""
+    if is_saved(batch.saved):
+        return batch.saved
+    harvest = Harvest(batch.source, batch.saved)
+    for file in batch.files:
+        raw = batch.raw / batch.saved.name / PurePosixPath(file.name).name
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        expected = Expected(algorithm="sha256", digest=file.sha256) if file.sha256 else None
+        fetched = fetch(file.address, raw, expected)
+        harvest.read(file.name, fetched.sha256, fetched.bytes)
+        try:
+            for number, record, reason in _records(fetched.path, batch.config):
+                _add(batch.config, harvest, f"{file.name}:{number}", record, reason)
+        finally:
+            if fetched.path == raw:  # not a file of this disk
+                fetched.forget()
+    harvest.save()
+    return batch.saved
+
+
+def _batches(files: list[File]) -> Iterator[list[File]]:
+    group: list[File] = []
+    size = 0
+    for file in files:
+        bytes_here = BATCH_BYTES if "://" in file.address else Path(file.address).stat().st_size
+        if group and size + bytes_here > BATCH_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += bytes_here
+    if group:
+        yield group
+
+
+def _matches(patterns: tuple[str, ...], folder: Path) -> list[File]:
+    """Files that the patterns name, below `folder` or in a store, by their names' order."""
+    found: dict[str, File] = {}
     for pattern in patterns:
-        if pattern.startswith("/") or ".." in pattern.split("/"):
-            raise KajiyaError(f"paths: {pattern}: patterns are relative to {folder}, without `..`.")
-        matches = [path for path in folder.glob(pattern) if path.is_file()]
-        if not matches:
-            raise KajiyaError(f"paths: {pattern} matches no file in {folder}. It holds: {_listing(folder)}.")
-        for path in matches:
-            if not path.name.endswith(READABLE):
+        matches = _in_store(pattern) if "://" in pattern else _in_folder(pattern, folder)
+        for file in matches:
+            if not file.name.endswith(READABLE):
                 raise KajiyaError(
-                    f"{path}: no known kind of file. Readable are {', '.join(READABLE)}: narrow the pattern "
+                    f"{file.address}: no known kind of file. Readable are {', '.join(READABLE)}: narrow the pattern "
                     f"{pattern}, or convert the file."
                 )
-            found[path.relative_to(folder).as_posix()] = path
-    return sorted(found.items())
+            found[file.name] = file
+    return [found[name] for name in sorted(found)]
+
+
+def _in_store(pattern: str) -> list[File]:
+    names = list_matches(pattern)
+    if not names:
+        raise KajiyaError(f"paths: {shown(pattern)} matches no file.")
+    return [File(name.partition("://")[2], name) for name in names]
+
+
+def _in_folder(pattern: str, folder: Path) -> list[File]:
+    if not folder.is_dir():
+        raise KajiyaError(f"{folder}: a file, not a folder. Name the folder that holds it as `input`.")
+    if pattern.startswith("/") or ".." in pattern.split("/"):
+        raise KajiyaError(f"paths: {pattern}: patterns are relative to {folder}, without `..`.")
+    matches = [path for path in folder.glob(pattern) if path.is_file()]
+    if not matches:
+        raise KajiyaError(f"paths: {pattern} matches no file in {folder}. It holds: {_listing(folder)}.")
+    return [File(path.relative_to(folder).as_posix(), str(path)) for path in matches]
 
 
 def _listing(folder: Path) -> str:
@@ -60,39 +139,49 @@ def _listing(folder: Path) -> str:
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") if names else "nothing"
 
 
-def _fetch(urls: dict[str, str], place: Place) -> Iterator[tuple[str, Path]]:
+def _told(urls: dict[str, str]) -> Iterator[File]:
     for url, sha256 in urls.items():
         name = PurePosixPath(unquote(urlsplit(url).path)).name
         if not name.endswith(READABLE):
-            raise KajiyaError(f"urls: {url}: the address must end in one of {', '.join(READABLE)}.")
-        with place.connect(url) as client:
-            target = place.work / sha256[:16] / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            yield name, download(client, url, target, Expected(algorithm="sha256", digest=sha256)).path
+            raise KajiyaError(f"urls: {shown(url)}: the address must end in one of {', '.join(READABLE)}.")
+        yield File(name, url, sha256)
 
 
 def _records(path: Path, config: FilesSettings) -> Iterator[Record]:
+    if path.name.endswith(ARCHIVES):
+        yield from read_archive(path)
+        return
     if path.name.endswith(LINES):
-        return read_json_lines(path)
-    if path.name.endswith(".parquet"):
-        return _parquet_rows(path, config.columns)
-    return _texts(path, config)
-
-
-def _texts(path: Path, config: FilesSettings) -> Iterator[Record]:
-    """A plain text file has no columns: its name is the title of a whole file."""
-    lines = ((number, decode(line, path, number)) for number, line in read_lines(path))
-    if config.text_unit == "line":
-        for number, line in lines:
-            yield number, {config.columns.text: line.rstrip("\r\n")}
+        found = read_json_lines(path)
+    elif path.name.endswith(".parquet"):
+        found = _parquet_rows(path, config.columns)
     else:
-        record = {config.columns.text: "".join(line for _, line in lines)}
+        found = _texts(path, config)
+    for number, record in found:
+        yield number, record, None
+
+
+def _texts(path: Path, config: FilesSettings) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """A plain text file has no columns: its name is the title of a whole file."""
+    data = read_bytes(path)
+    try:
+        text = decode_japanese(data) if config.encoding == "detect" else decode_as(data, config.encoding)
+    except UndecodableError as error:
+        raise KajiyaError(
+            f"{path.name}: {error}. Convert the file to UTF-8, or say its `encoding` in the settings."
+        ) from None
+    if config.text_unit == "line":
+        for number, line in enumerate(text.removesuffix("\n").split("\n")):
+            yield number, {config.columns.text: line.rstrip("\r")}
+    else:
+        record = {config.columns.text: text}
         if config.columns.title:
             record[config.columns.title] = path.name.partition(".")[0]
         yield 0, record
 
 
-def _parquet_rows(path: Path, columns: Columns) -> Iterator[Record]:
+def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    number = 0
     wanted = [name for name in columns.model_dump().values() if name]
     try:
         with pq.ParquetFile(path) as file:
@@ -102,16 +191,19 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Record]:
                     f"{path.name}: no column {', '.join(missing)}. It has {', '.join(file.schema_arrow.names)}: "
                     "say in `columns` which holds what."
                 )
-            number = 0
             for batch in file.iter_batches(batch_size=1000, columns=wanted):
                 for row in batch.to_pylist():
                     yield number, row
                     number += 1
     except (pa.ArrowException, OSError) as error:
-        raise KajiyaError(f"{path.name}: not a readable Parquet file ({error}). Fetch it again.") from error
+        raise KajiyaError(
+            f"{path.name}: not a readable Parquet file after record {number} ({error}). Fetch it again."
+        ) from error
 
 
-def _add(config: FilesSettings, harvest: Harvest, native_id: str, record: dict[str, Any] | None) -> None:
+def _add(
+    config: FilesSettings, harvest: Harvest, native_id: str, record: dict[str, Any] | None, reason: str | None
+) -> None:
     columns = config.columns.model_dump(exclude_none=True)
     name, _, number = native_id.rpartition(":")
     where = f"{name}: record {int(number) + 1}"  # ids count from 0, people and editors from 1
@@ -128,7 +220,8 @@ def _add(config: FilesSettings, harvest: Harvest, native_id: str, record: dict[s
     provenance = ("license", "generator", "language")
     found |= {field: found.get(field) or getattr(config, field) or "" for field in provenance}
     unstated = next((field for field in provenance if not found[field]), None)
-    reason = f"no_{unstated}" if unstated and text.strip() else None
+    if reason is None and unstated and text.strip():
+        reason = f"no_{unstated}"
     harvest.add(document(native_id, text, **found), reason)
 
 

@@ -1,6 +1,5 @@
 """Read JSON Lines, plain or compressed, with errors that name file and line."""
 
-import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, BinaryIO
 import orjson
 import pyarrow as pa
 
+from components.crawl.unpack import open_gzip
 from kajiya.errors import KajiyaError
 
 
@@ -43,10 +43,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         with _open(path) as handle:
             for number, line in enumerate(handle):
                 yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error) as error:
         raise KajiyaError(
             f"{path.name}: the archive is cut off or damaged after line {number + 1} ({error}). Fetch it again."
         ) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a plain, .gz or .zst file."""
+    return b"".join(line for _, line in read_lines(path))
 
 
 def decode(line: bytes, path: Path, number: int) -> str:
@@ -62,7 +67,7 @@ def decode(line: bytes, path: Path, number: int) -> str:
 
 def _open(path: Path) -> BinaryIO:
     if path.name.endswith(".gz"):
-        return gzip.open(path, "rb")
+        return open_gzip(path)
     if path.name.endswith(".zst"):
         return _ZstLines(path)
     return open(path, "rb")

@@ -117,13 +117,16 @@ class Columns(Settings):
 
 
 class FilesSettings(Settings):
-    """Files on this disk or at pinned addresses: JSON Lines (plain, .gz, .zst), Parquet, plain text."""
+    """Files on this disk, in a store or at pinned addresses: JSON Lines (plain, .gz, .zst), Parquet, plain
+    text, web archives (WARC, WET: their fields are text, url, title, date, language)."""
 
     connector: Literal["files"]
     paths: tuple[str, ...] = ()
-    """Glob patterns below IN, e.g. `*.jsonl.gz` or `**/*.parquet`."""
+    """Glob patterns below IN, e.g. `*.jsonl.gz` or `**/*.parquet`, or in a store of your own, e.g.
+    `s3://bucket/folder/*.parquet` (keys from the environment). A store is not pinned: the report tells the
+    hash of each file read."""
     urls: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(default_factory=dict)
-    """Addresses to fetch, each with the SHA-256 of its file: an address alone pins nothing."""
+    """Addresses to fetch (https:// or of a store), each with the SHA-256 of its file: an address alone pins nothing."""
     columns: Columns = Columns()
     """Which column holds what."""
     license: str | None = Field(default=None, min_length=1)
@@ -132,6 +135,8 @@ class FilesSettings(Settings):
     """`human`, or the model that wrote every document; or columns.generator."""
     language: str | None = Field(default=None, min_length=2)
     """ISO 639-1 code of every document; or columns.language."""
+    encoding: Literal["detect", "utf-8", "cp932", "euc_jp", "iso2022_jp"] = "detect"
+    """Of plain text files. Detected file by file; a file that more than one encoding fits is an error."""
     text_unit: Literal["file", "line"] = "file"
     """What is one document in a plain text file."""
 

@@ -1,0 +1,144 @@
+"""Web archives as records: WARC (pages, of which the main text is extracted) and WET (texts).
+
+The archive library ends without a word where a file is cut off, so the unpacking is ours, which checks
+every byte, and each record must be as long as it says.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from warcio.archiveiterator import ArchiveIterator
+from warcio.exceptions import ArchiveLoadFailed
+
+from components.crawl.text_encoding import UndecodableError, decode_as, decode_japanese
+from components.crawl.unpack import open_gzip
+from kajiya.errors import KajiyaError
+
+# A record's number from 0 in the file, its fields, and why it is no document, or None.
+ArchiveRecord = tuple[int, dict[str, Any], str | None]
+
+_META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", re.IGNORECASE)
+_LANG = re.compile(r"<html[^>]{0,400}\slang\s*=\s*[\"']?([A-Za-z]{2,3})", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,500})</title", re.IGNORECASE)
+_CODECS = {
+    "shift_jis": "cp932",
+    "x-sjis": "cp932",
+    "sjis": "cp932",
+    "windows-31j": "cp932",
+    "euc-jp": "euc_jp",
+}
+_HTML = (b"text/html", b"application/xhtml+xml")
+_STATUS = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})")
+_CONTENT_TYPE = re.compile(rb"^Content-Type:[ \t]*([^;\s]+)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_CHARSET = re.compile(rb"charset\s*=\s*[\"']?([A-Za-z0-9_-]+)", re.IGNORECASE)
+# Common Crawl tells languages by ISO 639-3.
+_TWO_LETTERS = {
+    "jpn": "ja",
+    "eng": "en",
+    "zho": "zh",
+    "kor": "ko",
+    "fra": "fr",
+    "deu": "de",
+    "spa": "es",
+    "rus": "ru",
+}
+
+
+def read_archive(path: Path) -> Iterator[ArchiveRecord]:
+    """Responses and conversions of a WARC or WET file.
+
+    Raises KajiyaError naming the file and the last good record (or one before it: what is unpacked reads ahead).
+    """
+    number = 0
+    try:
+        with _open(path) as handle:
+            for record in ArchiveIterator(handle, no_record_parse=True):
+                payload = record.raw_stream.read()
+                if len(payload) != record.length:
+                    raise EOFError(f"{len(payload)} of {record.length} bytes")
+                if record.rec_type == "response":
+                    yield number, *_page(record.rec_headers, payload)
+                elif record.rec_type == "conversion":
+                    yield number, *_text(record.rec_headers, payload)
+                number += 1
+    except (EOFError, OSError, zlib.error, ArchiveLoadFailed) as error:
+        raise KajiyaError(
+            f"{path.name}: the archive is cut off or damaged, after record {number} ({error}). Fetch it again."
+        ) from error
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.name.endswith(".gz"):
+        return open_gzip(path)
+    with open(path, "rb") as handle:
+        handle.seek(max(0, path.stat().st_size - 4))
+        if handle.read() != b"\r\n\r\n":
+            raise EOFError("the last record does not end")
+    return open(path, "rb")
+
+
+def _about(headers: Any) -> dict[str, Any]:
+    return {
+        "url": headers.get_header("WARC-Target-URI"),
+        "date": headers.get_header("WARC-Date"),
+        "text": "",
+    }
+
+
+def _text(headers: Any, body: bytes) -> tuple[dict[str, Any], str | None]:
+    about = _about(headers)
+    told = (headers.get_header("WARC-Identified-Content-Language") or "").partition(",")[0]
+    about["language"] = _TWO_LETTERS.get(told, told) or None
+    try:
+        about["text"] = decode_as(body, "utf-8")
+    except UndecodableError:
+        return about, "undecodable"
+    return about, None
+
+
+def _page(headers: Any, payload: bytes) -> tuple[dict[str, Any], str | None]:
+    """An HTTP answer as Common Crawl keeps it: the body is unpacked already."""
+    about = _about(headers)
+    head, _, body = payload.partition(b"\r\n\r\n")
+    status, kind = _STATUS.match(head), _CONTENT_TYPE.search(head)
+    if status is None or status[1] != b"200":
+        return about, "http_status"
+    if headers.get_header("WARC-Truncated"):
+        return about, "truncated"
+    if kind is None or kind[1].lower() not in _HTML:
+        return about, "not_html"
+    charset = _CHARSET.search(kind[2])
+    try:
+        html = decode_html(body, charset and charset[1].decode("ascii"))
+    except UndecodableError:
+        return about, "undecodable"
+    title, language = _TITLE.search(html), _LANG.search(html)
+    about |= {"title": title and title[1].strip(), "language": language and language[1].lower()}
+    about["text"] = main_text(html)
+    return about, None
+
+
+def decode_html(body: bytes, http_charset: str | None) -> str:
+    """A page as text: by the charset of HTTP, else of its <meta>, else by what it looks like.
+
+    A stated charset that does not hold is passed over. Raises UndecodableError where none is left.
+    """
+    meta = _META.search(body[:4096])
+    for stated in (http_charset, meta and meta[1].decode("ascii")):
+        if not stated or stated.lower() in ("iso-8859-1", "windows-1252", "us-ascii"):
+            continue  # a server's default: every byte is valid, so it says nothing
+        try:
+            return decode_as(body, _CODECS.get(stated.lower(), stated.lower()))
+        except (UndecodableError, LookupError):
+            continue
+    return decode_japanese(body)
+
+
+def main_text(html: str) -> str:
+    """The text of a page without menus, adverts and footers; empty where there is none."""
+    import trafilatura  # noqa: PLC0415 - a second that no other kind of file need spend
+
+    return trafilatura.extract(html, include_comments=False, include_tables=True) or ""
