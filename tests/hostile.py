@@ -34,22 +34,22 @@ WIKIPEDIA = {"connector": "wikipedia", "wiki": "jawiki", "date": "20260101"}
 
 def write_world(root: Path) -> dict[str, tuple[dict, tuple[str, ...]]]:
     """Files of every source below `root`; their settings without base_url, and the fair failures."""
-    lines = [json.dumps({"text": f"文書{n}。" * 30, "timestamp": "2019-04-21T10:00:00Z"}) for n in range(160)]
-    shards = ["\n".join(lines[n::4]) + "\n" for n in range(4)]
+    lines = [json.dumps({"text": f"文書{n}。" * 30, "timestamp": "2019-04-21T10:00:00Z"}) for n in range(240)]
+    shards = ["\n".join(lines[n::8]) + "\n" for n in range(8)]
     bodies = {
-        f"c4-ja.tfrecord-{n:05}-of-00004.json.gz": gzip.compress(s.encode(), mtime=0)
+        f"c4-ja.tfrecord-{n:05}-of-00008.json.gz": gzip.compress(s.encode(), mtime=0)
         for n, s in enumerate(shards)
     }
     hub = f"datasets/allenai/c4/resolve/{REVISION}/multilingual"
     files = {f"{folder}/{name}": body for name, body in bodies.items() for folder in (hub, "plain")}
     pages = [page(n, f"題{n}", f"題{n}は町である。" * 20) for n in range(1, 40)]
     files |= {name.lstrip("/"): body for name, body in wikipedia_files(pages).items()}
-    meetings = [meeting(n, f"2025-{n % 3 + 1:02}-{n % 28 + 1:02}") for n in range(60)]
+    meetings = [meeting(n, f"2025-{n % 3 + 1:02}-{n % 28 + 1:02}") for n in range(240)]
     files["meetings.json"] = json.dumps({"meetingRecord": meetings}).encode()
     for name, body in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(body)
-    c4 = {**C4, "shard_count": 4, "until_shard": 3}
+    c4 = {**C4, "shard_count": 8, "until_shard": 7}
     address = {f"URL/plain/{name}": hashlib.sha256(body).hexdigest() for name, body in bodies.items()}
     told = {name.replace("json.gz", "jsonl.gz"): digest for name, digest in address.items()}
     for name, body in bodies.items():

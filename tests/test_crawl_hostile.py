@@ -14,8 +14,8 @@ def world(tmp_path_factory):
         yield root / "world", sources, calm_outputs(root / "world", root, sources)
 
 
-@pytest.mark.parametrize("seed", [11, 12, 13, 14])
+@pytest.mark.parametrize("seed", [11, 12, 13])
 def test_sources_on_a_hostile_server_give_exactly_their_documents(world, monkeypatch, seed):
     monkeypatch.setenv("KAJIYA_HTTP_WAIT_SECONDS", "0")
     counts, _ = compare(seed, 0.6, *world)
-    assert counts.total() - counts["requests"] > 30
+    assert counts.total() - counts["requests"] > 40
