@@ -591,3 +591,11 @@ def test_page_answers_in_a_browser_as_the_rules_would(project):
     assert f"{exact.chars:,} characters kept" in outputs["words"]
     now = brute_force(documents, 3, 2)
     assert outputs["kana"].startswith(f"{now.documents:,} documents kept (+0)")
+
+
+def test_page_says_which_scales_are_logarithmic(project):
+    values = [0] * 400 + [1, 2, 4.5, 90, 5000]
+    documents = [document(str(number), x=value) for number, value in enumerate(values)]
+    write_source(project / "data/clean/web", [documents], [("x", "max", 4.5)])
+
+    assert "logarithmic: documents, values" in page()

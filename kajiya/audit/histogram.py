@@ -130,17 +130,22 @@ def bars_of(sketch: Sketch, axis: Axis) -> Bars:
     return Bars(begin, documents, kept, int(sketch.counts[index != inside, ALL].sum()))
 
 
+def is_skewed(bars: Bars) -> bool:
+    """Whether the documents are drawn on a logarithmic scale: else most bars could not be seen."""
+    filled = bars.documents[bars.documents > 0]
+    return bool(filled.max() > _SKEW * np.median(filled))
+
+
 def histogram(name: str, axis: Axis, bars: Bars, bounds: Sequence[Bound]) -> str:
     """The drawing. Hatched: all documents; solid, in front: those kept."""
     top = int(bars.documents.max())
-    filled = bars.documents[bars.documents > 0]
-    logarithmic = top > _SKEW * float(np.median(filled))
+    logarithmic = is_skewed(bars)
 
     def y(count: float) -> float:
         share = math.log10(2 * count) / math.log10(2 * top) if logarithmic else count / top
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
-    label = escape(f"Documents by {name}" + (", logarithmic counts" if logarithmic else ""), quote=True)
+    label = escape(f"Documents by {name}", quote=True)
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">']
     for count in _count_ticks(top, logarithmic):
         parts.append(

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from kajiya import __version__
 from kajiya.audit.bounds import Bound, labels
-from kajiya.audit.histogram import Axis, axis_of, bars_of, hidden_bounds, histogram, number
+from kajiya.audit.histogram import Axis, axis_of, bars_of, hidden_bounds, histogram, is_skewed, number
 from kajiya.audit.measures import EMPTY, TAKEDOWN
 from kajiya.audit.samples import Candidate, Excerpt, in_order, read_excerpts
 from kajiya.audit.sketch import Sketch, quantiles
@@ -122,7 +122,14 @@ def _drawing(name: str, sketch: Sketch, bounds: Sequence[Bound]) -> dict[str, An
     bars = bars_of(sketch, axis)
     svg = Markup(histogram(name, axis, bars, bounds))  # noqa: S704 - it escapes the name, its only text
     outside = [_words(bound) for bound in hidden_bounds(axis, bounds)]
-    return {"svg": svg, "beyond": bars.beyond, "outside": outside, "axis": axis}
+    scales = {"documents": is_skewed(bars), "values": axis.logarithmic}
+    return {
+        "svg": svg,
+        "logarithmic": [what for what, yes in scales.items() if yes],
+        "beyond": bars.beyond,
+        "outside": outside,
+        "axis": axis,
+    }
 
 
 def _quantiles(sketch: Sketch) -> dict[str, list[str]]:
