@@ -101,8 +101,8 @@ def _version(system: Any, path: str) -> tuple[str, int]:
     """What tells one version of a file from another, and its size."""
     system.invalidate_cache()
     info = system.info(path)
-    parts = [str(info.get(name, "")) for name in ("ETag", "etag", "md5Hash", "LastModified", "mtime", "size")]
-    return " ".join(parts), int(info["size"])
+    # Stores name it ETag, mtime, created, generation, ...: all that is said of the file tells versions apart.
+    return " ".join(f"{name}={info[name]}" for name in sorted(info)), int(info["size"])
 
 
 def _system(address: str) -> tuple[Any, str]:
