@@ -1,5 +1,6 @@
 """The corpus: the sample world, and why documents of a source were kept or rejected."""
 
+import math
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,6 +79,8 @@ def audit(
 
     if (rule is None) != (threshold is None):
         raise KajiyaError("--rule and --threshold belong together: `--rule length:min --threshold 200`.")
+    if threshold is not None and not math.isfinite(threshold):
+        raise KajiyaError(f"--threshold {threshold}: give a number.")
     source = find_source(stage, PIPELINE, PARAMS)
     if rule is not None and threshold is not None:
         _print_answer(source, rule, threshold)
