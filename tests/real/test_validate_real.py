@@ -47,18 +47,30 @@ def validate(records: list[dict], folder: Path):
     return execute(run, ValidateSettings(), inputs, folder / "validated")
 
 
-def test_raw_texts_fail_on_their_repeats_and_line_ends_alone(tmp_path):
-    """The books come with CRLF, the speeches repeat formulas of procedure."""
+# Raw pages of a documentation: some are code alone, one holds an address. 109 of 3,000 documents, so
+# bounds over the whole corpus would not see them.
+BAD_SOURCE = "ja_vue_docs"
+
+
+def test_raw_texts_fail_on_what_is_wrong_with_them_alone(tmp_path):
+    """The books come with CRLF, the speeches repeat formulas of procedure, one source is half code."""
     with pytest.raises(KajiyaError) as failure:
         validate(list(documents()), tmp_path)
     message = str(failure.value)
-    assert re.findall(r"^  (\w+): ", message, re.MULTILINE) == ["duplicates", "line_ends"]
+    assert re.findall(r"^  (\w+): ", message, re.MULTILINE) == [
+        "duplicates", "line_ends", "japanese_share", "language_measured", "emails",
+    ]  # fmt: skip
+    assert re.search(rf"emails: .* at {BAD_SOURCE} ", message)
     assert re.search(r"^    diet_full_speeches:\d+: ○", message, re.MULTILINE)
 
 
 def test_tidied_texts_pass(tmp_path):
-    tidy = {record["text"].replace("\r\n", "\n").strip(): record for record in documents()}
+    tidy = {
+        record["text"].replace("\r\n", "\n").strip(): record
+        for record in documents()
+        if record["source"] != BAD_SOURCE
+    }
     records = [{**record, "text": text} for text, record in tidy.items() if text]
     report = validate(records, tmp_path)
     assert sum(flow.out for flow in report.flows.values()) == len(records)
-    assert set(report.flows) == set(LICENSES)
+    assert set(report.flows) == set(LICENSES) - {BAD_SOURCE}
