@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 
 from kajiya.errors import KajiyaError
 from kajiya.records import DOCUMENT, check_schema
+from kajiya.shards import parquet_options
 
 _BATCH_BYTES = 4 << 20
 _ROW_GROUP_BYTES = 16 << 20  # part of the output's bytes
 # A dictionary over texts and ids finds nothing and costs a third of the time of writing.
-_REPEATED = ["source", "license", "generator", "language", "reason", "kind", "date"]
 
 
 def count_rows(shard: Path) -> int:
@@ -55,14 +55,7 @@ class BatchWriter:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._writer = pq.ParquetWriter(
-            path,
-            schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[name for name in _REPEATED if name in schema.names],
-            write_statistics=False,
-        )
+        self._writer = pq.ParquetWriter(path, schema, **parquet_options(schema))
         self._schema = schema
         self._waiting: list[pa.Table] = []
         self._waiting_bytes = 0
