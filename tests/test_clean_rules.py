@@ -3,7 +3,8 @@
 import pytest
 from clean_texts import OTHER_PROSE, PROSE, batch
 
-from components.clean.rules import OpenEnd, judged
+from components.clean.rules import judged
+from components.clean.rules.sentences import OpenEnd
 from components.clean.rulesets import RULE_SETS
 
 

@@ -11,15 +11,15 @@ from pydantic import BeforeValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from components.clean.lines import LineKind
-from components.clean.rules import (
-    AdultWords,
-    AdvertisingWords,
-    BrokenOff,
-    BrokenOffSentences,
-    CharsPerFullStop,
-    CharsPerSentence,
+from components.clean.rules import Rule
+from components.clean.rules.repetition import (
     DuplicateLines,
     DuplicateNgrams,
+    TopNgram,
+    TopNgramFrequency,
+    ZlibRatio,
+)
+from components.clean.rules.script import (
     HiraganaShare,
     JapaneseChars,
     JapaneseShare,
@@ -27,15 +27,18 @@ from components.clean.rules import (
     KatakanaShare,
     LatinShare,
     Length,
-    LongestSentence,
     Mojibake,
-    Rule,
-    SentenceLength,
     SymbolShare,
-    TopNgram,
-    TopNgramFrequency,
-    ZlibRatio,
 )
+from components.clean.rules.sentences import (
+    BrokenOff,
+    BrokenOffSentences,
+    CharsPerFullStop,
+    CharsPerSentence,
+    LongestSentence,
+    SentenceLength,
+)
+from components.clean.rules.words import AdultWords, AdvertisingWords
 from kajiya.settings import Settings
 
 

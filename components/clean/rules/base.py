@@ -1,0 +1,46 @@
+"""What all rules have in common."""
+
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import numpy.typing as npt
+from pydantic import Field
+
+from components.clean.measures import Batch
+from kajiya.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=2, le=100)]
+Values = npt.NDArray[Any]
+
+
+class Bound(NamedTuple):
+    """A document passes with value >= threshold ("min") or value <= threshold ("max")."""
+
+    direction: Literal["min", "max"]
+    threshold: float
+
+
+class BaseRule(Settings):
+    """What all rules have in common."""
+
+    source: ClassVar[str] = "own"
+    """Where rule and usual bounds come from."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a rule set: the rule's, with its parameter where it has one."""
+        n = getattr(self, "n", None)
+        return f"{self.rule}_{n}" if n else str(self.rule)  # type: ignore[attr-defined]
+
+    @property
+    def bounds(self) -> list[Bound]:
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        lower = [Bound("min", float(value)) for name, value in fields.items() if name.startswith("min_")]
+        return lower + [
+            Bound("max", float(value)) for name, value in fields.items() if name.startswith("max_")
+        ]
+
+    def measure(self, batch: Batch) -> Values:
+        """One value per document, never NaN."""
+        raise NotImplementedError
