@@ -108,7 +108,7 @@ class Contender:
     options: Mapping[str, Any]
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    limit_seconds: float = 300
+    limit_seconds: float = 600
     text_bytes: int = 0
     settings: str = ""
     turns: list[Turn] = field(default_factory=list)

@@ -10,7 +10,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,8 @@ class Inputs:
         megabytes = min(megabytes or self.megabytes, self.megabytes)
         folder = self.root / f"text-{megabytes:g}" / SOURCE
         if not folder.is_dir():
-            _write(first(self._texts(), megabytes), folder)
+            texts = first(self._texts(), megabytes)
+            _write(texts, folder, sum(map(len, texts)), _SHARDS)
         return folder
 
     def long(self, copies: int, distinct: bool = False) -> Path:
@@ -74,8 +75,9 @@ class Inputs:
         folder = self.root / f"{'distinct' if distinct else 'text'}-{self.megabytes:g}-x{copies}" / SOURCE
         if not folder.is_dir():
             texts = first(self._texts(), self.megabytes)
-            tables = [_shifted(copy if distinct else 0) for copy in range(copies)]
-            _write([text.translate(table) for table in tables for text in texts], folder, 2 * _SHARDS)
+            shifts = [_shifted(copy) if distinct else {} for copy in range(copies)]
+            copied = (text.translate(shift) if shift else text for shift in shifts for text in texts)
+            _write(copied, folder, sum(map(len, texts)) * copies, 2 * _SHARDS)
         return folder
 
     def tokenizer(self) -> Path:
@@ -162,10 +164,10 @@ def _shifted(steps: int) -> dict[int, int]:
     return {begin + i: begin + (i + 977 * steps) % size for i in range(size)}
 
 
-def _write(texts: Sequence[str], folder: Path, shards: int = _SHARDS) -> None:
+def _write(texts: Iterable[str], folder: Path, chars: int, shards: int) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    rows = [
+    rows = (
         {
             "id": f"{SOURCE}:{i}",
             "source": SOURCE,
@@ -175,7 +177,6 @@ def _write(texts: Sequence[str], folder: Path, shards: int = _SHARDS) -> None:
             "language": "ja",
         }
         for i, text in enumerate(texts)
-    ]
-    size = sum(map(len, texts)) * 3  # ShardWriter reckons three bytes a character
-    write_dataset(rows, partial, DOCUMENT, max(1, -(-size // shards)))
+    )
+    write_dataset(rows, partial, DOCUMENT, max(1, -(-3 * chars // shards)))  # it reckons 3 bytes a character
     partial.replace(folder)
