@@ -12,7 +12,7 @@ from benchmarks.inputs import Inputs
 from benchmarks.works import STAGES, Side, Work, stage
 
 TWO_WANTED = 1.8
-_COPIES = 16  # of the text, for two processes: work that lasts longer than they take to start
+_COPIES = 11  # of the text, for two processes: work that lasts longer than they take to start
 
 Row = dict[str, Any]
 

@@ -77,7 +77,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", nargs="+", choices=[*WORKS, "two-processes"], metavar="WORK")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender (default 3)")
-    parser.add_argument("--megabytes", type=float, default=48, help="text, 10^6 bytes of UTF-8 (default 48)")
+    parser.add_argument("--megabytes", type=float, default=70, help="text, 10^6 bytes of UTF-8 (default 70)")
     parser.add_argument("--without-peers", action="store_true")
     parser.add_argument("--peers", default=str(ROOT / ".venv-bench/bin/python"), help="the peers' Python")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "benchmark", help="inputs and outputs")

@@ -36,23 +36,29 @@ def prepare_stage(
     return Ready(work, size, f"{stage}: {settings}")
 
 
-def prepare_signatures(folder: str) -> Ready:
-    """The kernel over texts in memory, in the batches that the stage reads."""
+def prepare_signatures(folder: str, decoded: bool = False) -> Ready:
+    """The kernel over texts in memory, in the batches that the stage reads.
+
+    decoded: beginning with code points without white space, as `decode` leaves them, not with UTF-8.
+    """
     from components.dedupe.minhash import signatures  # noqa: PLC0415 - one contender, one import
     from components.dedupe.stream import read_batches  # noqa: PLC0415
     from kajiya.ngrams import WITHOUT_SPACE, decode  # noqa: PLC0415
 
     shards = list_shards(Path(folder))
-    batches = [table["text"].combine_chunks() for shard in shards for table in read_batches(shard, ["text"])]
+    texts = [table["text"].combine_chunks() for shard in shards for table in read_batches(shard, ["text"])]
+    points = [decode(part, WITHOUT_SPACE) for part in texts] if decoded else []
 
-    def work(parts: list[pa.Array] = batches) -> dict[str, Any]:
-        for part in parts:
-            table = signatures(decode(part, WITHOUT_SPACE), 5, 128)
-        return {"documents": sum(map(len, parts)), "permutations": table.shape[1]}
+    def work() -> dict[str, Any]:
+        tables = [
+            signatures(part, 5, 128) for part in points or (decode(part, WITHOUT_SPACE) for part in texts)
+        ]
+        return {"documents": sum(map(len, tables)), "permutations": tables[0].shape[1]}
 
-    work(batches[:1])
+    work()
+    start = "code points" if decoded else "UTF-8"
     return Ready(
-        work, sum(map(_text_bytes, batches)), "128 permutations over all character 5-grams, from UTF-8"
+        work, sum(map(_text_bytes, texts)), f"128 permutations over all character 5-grams, from {start}"
     )
 
 

@@ -136,17 +136,19 @@ def prepare_datatrove_dedupe(folder: str, out: str) -> Ready:
     return Ready(work, _size(_texts(folder)), settings)
 
 
-def prepare_text_dedup(folder: str, out: str, characters: bool) -> Ready:
-    """characters: with a column that has a space after every character, so that its words are characters."""
+def prepare_text_dedup(folder: str, out: str) -> Ready:
+    """With a column that has a space after every character: its words are then characters."""
     from datasets import load_from_disk
     from text_dedup.minhash import main
 
     turns = _fresh_folders(Path(out))
     file = next(turns) / "texts.parquet"
     texts = _texts(folder)
-    spaced = [" ".join("".join(text.split())) for text in texts] if characters else texts
-    pq.write_table(pa.table({"text": texts, "compared": spaced}), file, compression="zstd")
-    options = f"--split train --column compared --num_proc 1 --ngram {_NGRAM} --min_length 1 --threshold 0.8"
+    spaced = [" ".join("".join(text.split())) for text in texts]
+    pq.write_table(pa.table({"text": texts, "characters": spaced}), file, compression="zstd")
+    options = (
+        f"--split train --column characters --num_proc 1 --ngram {_NGRAM} --min_length 1 --threshold 0.8"
+    )
     hashes = f"--num_perm {_PERMUTATIONS} --b {_BANDS} --r {_ROWS} --hash_func xxh3 --hash_bits 32"
 
     def work() -> dict[str, Any]:
@@ -156,14 +158,7 @@ def prepare_text_dedup(folder: str, out: str, characters: bool) -> Ready:
         main([*paths, *cache, *options.split(), *hashes.split()], standalone_mode=False)
         return _counts(folder, [len(load_from_disk(str(place / "kept")))])
 
-    units = (
-        "characters (a column that spaces them, made beforehand)"
-        if characters
-        else "runs of letters, as it is"
-    )
-    return Ready(
-        work, _size(texts), f"minhash {options} {hashes}; 5-grams of {units}; writes Arrow, not Parquet"
-    )
+    return Ready(work, _size(texts), f"minhash {options} {hashes}; writes Arrow, not Parquet")
 
 
 def prepare_mwparserfromhell(dump: str) -> Ready:

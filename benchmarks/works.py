@@ -81,13 +81,19 @@ def _signatures(inputs: Inputs) -> Work:
     return Work("signatures", title, 200, ours, peers)
 
 
+def _signatures_of_points(inputs: Inputs) -> Work:
+    title = "the same kernel from code points, as it was probed when the goal was set"
+    ours = Side("signatures", {"folder": str(inputs.mixed()), "decoded": True}, inputs.describe())
+    return Work("signatures-of-points", title, 200, ours)
+
+
 def _dedupe(inputs: Inputs) -> Work:
     slow, slower = inputs.describe(megabytes=SLOW), inputs.describe(megabytes=SLOWER)
     out = inputs.root / "out"
     peers = (
         Side(
             "text_dedup",
-            {**_slice(inputs, SLOW), "out": str(out / "text_dedup"), "characters": True},
+            {**_slice(inputs, SLOW), "out": str(out / "text_dedup")},
             slow,
             "text-dedup, character 5-grams",
             20,
@@ -149,6 +155,7 @@ def _slice(inputs: Inputs, megabytes: float) -> dict[str, str]:
 WORKS: dict[str, Callable[[Inputs], Work]] = {
     "clean": _clean,
     "signatures": _signatures,
+    "signatures-of-points": _signatures_of_points,
     "dedupe": _dedupe,
     "wikipedia": _wikipedia,
     "decontaminate": _decontaminate,
