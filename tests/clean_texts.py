@@ -26,6 +26,13 @@ def batch(*texts: str) -> Batch:
     return Batch(normalized(decoded), decoded.damage)
 
 
+def normalized_text(text: str) -> str:
+    """One text normalised; it may hold lone surrogates, as `json.loads` makes them of `\\ud83d`."""
+    raw = pa.array([text.encode("utf-8", "surrogatepass")], pa.large_binary())
+    array = pa.LargeStringArray.from_buffers(1, raw.buffers()[1], raw.buffers()[2])
+    return normalized(decode(array)).points.tobytes().decode("utf-32-le")
+
+
 def without_lines(text: str, *kinds: LineKind) -> tuple[str, Counter[str]]:
     """A text without boilerplate lines of these kinds, and the count by kind."""
     return _taken_out(text, kinds, mask_personal_data=False)

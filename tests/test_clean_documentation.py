@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from clean_texts import masked, without_lines
+from clean_texts import masked, normalized_text, without_lines
 
 from components.clean.lines import LineKind
-from components.clean.normalize import normalized_text
 from components.clean.rulesets import RULE_SETS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "cleaning.md").read_text(encoding="utf-8")

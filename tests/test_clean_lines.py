@@ -3,12 +3,11 @@
 import re
 
 import pytest
-from clean_texts import OTHER_PROSE, PROSE, without_lines
+from clean_texts import OTHER_PROSE, PROSE, normalized_text, without_lines
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from components.clean.lines import FLAGS, PATTERNS, LineKind
-from components.clean.normalize import normalized_text
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """One spelling for one character: what normalising changes, and what it leaves as it is."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from clean_texts import normalized_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.clean.characters import SPELLING
-from components.clean.normalize import normalized_text
+from components.clean.composition import compose
 from components.clean.utf8 import decode, encode
 
 
@@ -80,3 +82,57 @@ def test_bytes_that_are_no_utf8_are_replaced_and_counted(raw, text, damage):
 
 def test_lone_surrogate_of_a_json_escape_is_dropped():
     assert normalized_text(json.loads('"\\ud83d\\ude00と\\ud83d"')) == "😀と"
+
+
+LONG = 400_000
+"""Pieces of a text that would take hours, were each looked at together with all the others."""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("アア" + "―ア" * LONG, "アア" + "ーア" * LONG),
+        ("ア―" * LONG + "アア", "アー" * LONG + "アア"),
+        ("‾" * LONG + "a", "~" * LONG + "a"),
+        ("ア" * LONG + "―" + "ア" * LONG, "ア" * LONG + "―" + "ア" * LONG),
+        ("1，" * LONG + "1" * LONG, "1，" * LONG + "1" * LONG),
+        ("q" + "\u0301\u0323" * LONG, "q" + "\u0323" * LONG + "\u0301" * LONG),
+        ("か " * LONG + "\n" * LONG, "か " * (LONG - 1) + "か"),
+    ],
+    ids=["dashes", "dashes settled from the end", "overlines", "long runs", "digits", "marks", "spaces"],
+)
+def test_normalisation_of_one_long_chain_comes_to_an_end(before, after):
+    assert normalized_text(before) == after
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from("aé\u0301\u0323\u0344\u0f71\u0f73\u0f81\U0001d165\u3099か\u302a"), max_size=90)
+)
+def test_composition_of_marks_in_any_order_is_that_of_unicode(characters):
+    text = "".join(characters)
+    assert compose(text) == unicodedata.normalize("NFC", text)
+
+
+def _settled_naively(text: str) -> str:
+    """Dashes between katakana, every one asked again until none changes any more."""
+    before = ""
+    while before != text:
+        before = text
+        for place in range(len(text)):
+            left, right = text[:place], text[place + 1 :]
+            runs = (_katakana_run(left[::-1]), _katakana_run(right))
+            if text[place] == "―" and sorted(min(run, 2) for run in runs) == [1, 2]:
+                if left[-1] not in "ンッ" and right[0] != "ー":
+                    text = f"{left}ー{right}"
+    return text
+
+
+def _katakana_run(text: str) -> int:
+    return len(text) - len(text.lstrip("アンッー"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("アンッー―a", max_size=30))
+def test_dashes_in_a_chain_settle_as_if_all_were_asked_again_and_again(text):
+    assert normalized_text(text) == _settled_naively(text)

@@ -17,7 +17,6 @@ from components.clean.utf8 import encode
 from kajiya.ngrams import Points
 
 SPACE, HIRAGANA, KATAKANA, KANJI, LATIN, DIGIT, STOP, OTHER = range(8)
-_CLASSES = 8
 # After the classes in a row of counts.
 _LINES, _CUT_LINES, _ENDS, _OPEN, _FULL_STOPS, _SENTENCES, _CUT_SENTENCES, _LONGEST, _KANA_AT_START = range(
     8, 17

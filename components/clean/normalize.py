@@ -4,11 +4,9 @@ NFKC would do too much to Japanese prose: it turns … into three dots, ㎡ and 
 ！ into !. So only what carries no meaning is folded; docs/cleaning.md has every rule with examples.
 """
 
-import unicodedata
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numba import njit
 
 from components.clean.characters import (
@@ -17,12 +15,15 @@ from components.clean.characters import (
     MARK,
     SEMI_VOICING,
     SPELLING,
-    TRANSLATION,
     VOICING,
     WIDE_SPACE,
 )
-from components.clean.utf8 import Decoded, decode
-from kajiya.ngrams import Points, flatten
+from components.clean.composition import composed
+from components.clean.utf8 import Decoded
+from kajiya.ngrams import Points
+
+
+_REACH = 2  # characters on either side by which a mark's meaning may change when another mark changes
 
 
 class _Tables(NamedTuple):
@@ -40,32 +41,9 @@ def normalized(decoded: Decoded) -> Points:
     A paragraph's wide indent and spaces at line ends go; ASCII indents stay, they are code. At most
     one blank line in a row stays, and none at the ends.
     """
-    texts = _composed(decoded.texts, np.flatnonzero(decoded.composes))
+    texts = composed(decoded.texts, np.flatnonzero(decoded.composes))
     points, offsets = _normalize(texts.points, texts.offsets, _TABLES)
     return Points(points[: offsets[-1]], offsets)
-
-
-def normalized_text(text: str) -> str:
-    """One text normalised; it may hold lone surrogates, as `json.loads` makes them of `\\ud83d`."""
-    raw = pa.array([text.encode("utf-8", "surrogatepass")], pa.large_binary())
-    array = pa.LargeStringArray.from_buffers(1, raw.buffers()[1], raw.buffers()[2])
-    return normalized(decode(array)).points.tobytes().decode("utf-32-le")
-
-
-def _composed(texts: Points, which: np.ndarray) -> Points:
-    """The texts numbered `which` in canonical composition (NFC); few texts need it, and it is slow."""
-    if not len(which):
-        return texts
-    pieces, lengths, done = [], np.diff(texts.offsets), 0
-    for document in which:
-        begin, end = texts.offsets[document], texts.offsets[document + 1]
-        text = texts.points[begin:end].tobytes().decode("utf-32-le")
-        # Folded first: a letter that loses its width could compose with the mark after it.
-        composed = flatten([unicodedata.normalize("NFC", text.translate(TRANSLATION))]).points
-        pieces += [texts.points[done:begin], composed]
-        lengths[document], done = len(composed), end
-    pieces.append(texts.points[done:])
-    return Points(np.concatenate(pieces), np.concatenate([[0], np.cumsum(lengths)]))
 
 
 @njit(cache=True, nogil=True)
@@ -176,17 +154,52 @@ def _join_mark(out, j, joined, alone):
 
 @njit(cache=True, nogil=True)
 def _settle_marks(out, marks):
-    """Choose between the meanings of ．，―─—−－‐‾, which stand at `marks`, until nothing changes any more."""
-    changed = True
-    while changed:
-        changed = False
-        for i in marks:
-            to = _settled(out, i)
-            changed |= to != out[i]
-            out[i] = to
+    """Choose between the meanings of ．，―─—−－‐‾, which stand at `marks`, until nothing changes any more.
+
+    A mark changes once at most, and what it means hangs on no other mark than those within _REACH. So after a
+    change only they are looked at again: the ones behind it in this round, the ones before it in the next.
+    A round over all marks for every change would take hours for a text that is one chain of them.
+    """
+    count = len(marks)
+    due, later = np.empty(count, np.int64), np.empty(count, np.int64)
+    for number in range(count):
+        due[number] = number
+    while count:
+        after = 0  # how many are noted in `later`
+        number, behind = np.int64(-1), np.int64(-1)  # marks up to `behind` stand behind a change
+        place = 0
+        while place < count or number < behind:
+            if number < behind:
+                number += 1
+            else:
+                number = due[place]
+            while place < count and due[place] <= number:
+                place += 1
+            to = _settled(out, marks[number])
+            if to == out[marks[number]]:
+                continue
+            out[marks[number]] = to
+            first, last = _neighbours(marks, number)
+            behind = last
+            for other in range(first, number):
+                if after == 0 or later[after - 1] < other:
+                    later[after] = other
+                    after += 1
+        due, later, count = later, due, after
     for i in marks:
         if out[i] == 0xFF0D:
             out[i] = 0x2D
+
+
+@njit(cache=True, nogil=True)
+def _neighbours(marks, number):
+    """The first and the last mark within _REACH of a mark."""
+    first, last = number, number
+    while first > 0 and marks[number] - marks[first - 1] <= _REACH:
+        first -= 1
+    while last + 1 < len(marks) and marks[last + 1] - marks[number] <= _REACH:
+        last += 1
+    return first, last
 
 
 @njit(cache=True, nogil=True)
@@ -215,12 +228,11 @@ def _lengthens(out, i):
     """
     if i == 0 or out[i - 1] == 0x30F3 or out[i - 1] == 0x30C3:
         return False
-    left, right = i, i + 1
-    while left > 0 and _is_katakana(out[left - 1]):
-        left -= 1
-    while right < len(out) and _is_katakana(out[right]):
-        right += 1
-    before, after = i - left, right - i - 1
+    before, after = 0, 0  # never beyond _REACH: a run may be as long as the text
+    while before < _REACH and before < i and _is_katakana(out[i - before - 1]):
+        before += 1
+    while after < _REACH and i + after + 1 < len(out) and _is_katakana(out[i + after + 1]):
+        after += 1
     return min(before, after) == 1 and max(before, after) > 1 and out[i + 1] != 0x30FC
 
 

@@ -19,7 +19,6 @@ from components.clean.characters import (
 )
 from kajiya.ngrams import Points
 
-_LEADS = LATIN_LEAD | SJIS_LEAD | EUC_LEAD | HALF_KANA
 _REPLACEMENT = 0xFFFD
 
 
