@@ -38,8 +38,11 @@ def is_remote(path: Path) -> bool:
 
 
 def is_below_hidden(relative: str) -> bool:
-    """Whether a part of the path begins with a dot: work in progress, which is nobody's input."""
-    return any(part.startswith(".") for part in relative.split("/"))
+    """Whether a part of the path begins with a dot: work in progress, which is nobody's input.
+
+    `.` alone, as list_files names an input that is a file, is that input itself.
+    """
+    return relative != "." and any(part.startswith(".") for part in relative.split("/"))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
@@ -70,9 +71,10 @@ class _Worker:
     def run(self, function: Callable[[Any], Any], task: Any) -> Any:
         try:
             self._pipe.send((function, task))
-            result, error = self._pipe.recv()
+            answer = self._pipe.recv_bytes()
         except (EOFError, ConnectionError):
             raise WorkerKilledError from None
+        result, error = ForkingPickler.loads(answer)
         if error is not None:
             raise error
         return result
@@ -86,10 +88,17 @@ def _serve(pipe: Connection, parent: int) -> None:
     _die_with(parent)
     while True:
         try:
-            function, task = pipe.recv()
+            request = pipe.recv_bytes()
         except EOFError:
             return  # the stage has ended
-        pipe.send(call(function, task))
+        answer, error = call(_answer, request)
+        pipe.send_bytes(answer if error is None else ForkingPickler.dumps((None, error)))
+
+
+def _answer(request: bytes) -> bytes:
+    """What the parent reads. That a task or a result cannot be carried is its error, not the worker's death."""
+    function, task = ForkingPickler.loads(request)
+    return bytes(ForkingPickler.dumps((function(task), None)))
 
 
 def call(function: Callable[[Any], Any], task: Any) -> tuple[Any, Exception | None]:
@@ -97,8 +106,19 @@ def call(function: Callable[[Any], Any], task: Any) -> tuple[Any, Exception | No
     try:
         return function(task), None
     except Exception as error:  # noqa: BLE001 - it is raised again where the stage runs
-        error.add_note(f"In a worker process:\n{traceback.format_exc()}")
-        return None, error
+        carried = _that_travels(error)
+        carried.add_note(f"In a worker process:\n{traceback.format_exc()}")
+        return None, carried
+
+
+def _that_travels(error: Exception) -> Exception:
+    """The error, or one that says the same where a pickle of it cannot be read back: many a class asks
+    its maker for more than the message, and the parent would only learn that."""
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:  # noqa: BLE001 - whatever the class of the error does when it is made again
+        return RuntimeError("".join(traceback.format_exception_only(error)).strip())
+    return error
 
 
 def _die_with(parent: int) -> None:

@@ -1,5 +1,6 @@
 """A stage with a ledger: what is finished is not done again, whatever ended the run before."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -7,11 +8,16 @@ from pathlib import Path
 
 import pytest
 import shard_stage
-from corpus_folders import output_bytes, write_source
+from corpus_folders import output_bytes, rejected, write_source
 from shard_stage import SharpenSettings
 
+from components.clean import CleanSettings
+from components.clean import run as clean
 from kajiya.errors import KajiyaError
+from kajiya.exclusions import Exclusion, add
+from kajiya.shards import read_shard
 from kajiya.stage import execute
+from kajiya.workplace import identity_by_listing
 
 SENTENCES = {str(number): "鍛冶屋は朝から鉄を打つ。" * number for number in range(1, 5)}
 
@@ -112,6 +118,40 @@ def test_stage_killed_after_publishing_is_run_anew(world, monkeypatch):
 
     assert world.done() == {"00": 2, "01": 2, "02": 2, "03": 2}
     assert (world.out.parent / "web.report.json").exists()
+
+
+@pytest.mark.parametrize("change", ["contents", "nothing"])
+def test_input_that_is_a_file_takes_part_in_what_may_be_continued(tmp_path, change):
+    file = tmp_path / "exclusions.yaml"
+    file.write_text("[]")
+    config = SharpenSettings()
+    before = identity_by_listing(config, [file], shard_stage.__name__)
+    if change == "contents":
+        file.write_text("[web:1]")
+    same = identity_by_listing(config, [file], shard_stage.__name__) == before
+    assert same == (change == "nothing")
+
+
+def test_takedown_between_a_failed_run_and_the_next_is_heeded(world, tmp_path, monkeypatch):
+    """Of clean itself: a shard that was finished before the takedown still holds the document."""
+    exclusions = tmp_path / "exclusions.yaml"
+    exclusions.write_text("[]\n")
+    config = CleanSettings(rules={"documents": [{"rule": "length", "min_chars": 1}]})
+
+    def fail_at_the_second(shard):
+        if shard.name == "part-00001.parquet":
+            raise KajiyaError(f"{shard}: the disk does not answer")
+        return read_shard(shard)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("components.clean.read_shard", fail_at_the_second)
+        with pytest.raises(KajiyaError, match="the disk does not answer"):
+            execute(clean, config, [world.source, exclusions], world.out)
+    day = datetime.date(2026, 1, 5)
+    add(exclusions, [Exclusion(id="web:1", reason="asked by its author", requested=day)])
+    execute(clean, config, [world.source, exclusions], world.out)
+
+    assert rejected(world.out) == {"web:1": ("takedown", "asked by its author")}
 
 
 def test_input_that_changes_while_it_is_read_is_not_published(world, monkeypatch):
