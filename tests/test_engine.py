@@ -178,7 +178,7 @@ def test_error_that_cannot_be_carried_between_processes_keeps_its_cause(monkeypa
 
 def test_result_that_cannot_be_carried_between_processes_is_told_as_such(monkeypatch, capfd):
     monkeypatch.setenv("KAJIYA_WORKERS", "2")
-    with pytest.raises(KajiyaError, match="sharpen: part 1 of 2: .*<lambda>"):
+    with pytest.raises(KajiyaError, match=r"sharpen: part 1 of 2: .*<lambda>"):
         list(map_shards(give_what_cannot_be_carried, [1, 2], "sharpen"))
 
 

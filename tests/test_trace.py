@@ -171,16 +171,42 @@ def test_uses_name_the_spans_of_every_repetition(project):
     assert [(span.split, span.start, span.end) for span in use.spans] == [("train", 0, 10), ("train", 20, 30)]
 
 
-def test_uses_of_tokens_that_only_the_cache_holds_are_found_there(project):
-    folder = project.root / "models" / "mine" / "tokens"
+@pytest.mark.parametrize(
+    ("config", "cache"),
+    [
+        ({}, ".dvc/cache"),
+        (
+            {"config": "[core]\n    remote = depot\n['remote \"depot\"']\n    url = s3://depot/%2F\n"},
+            ".dvc/cache",
+        ),
+        ({"config": "[cache]\n    dir = ../shared/cache  # of all\n    type = hardlink\n"}, "shared/cache"),
+        ({"config": "[cache]\n    dir = no\n", "config.local": "[cache]\n    dir = {root}/mine\n"}, "mine"),
+    ],
+)
+def test_uses_of_tokens_that_only_the_cache_holds_are_found_there(project, config, cache):
+    for name, text in config.items():
+        write_file(project.root / ".dvc" / name, text.replace("{root}", str(project.root)))
+    move_tokens_to_cache(project, project.root / cache / "files" / "md5")
+    assert [len(use.spans) for use in uses(project, ["web:1"])] == [2]
+
+
+def test_listing_in_the_cache_without_the_spans_is_an_error_that_names_it(project):
     cache = project.root / ".dvc" / "cache" / "files" / "md5"
+    move_tokens_to_cache(project, cache)
+    state = project.stages["tokenize@mine"].outputs[0].hash
+    write_file(cache / state[:2] / state[2:], "[]")
+    with pytest.raises(KajiyaError, match=r"\.dir: no listing of a folder that holds train\.spans\.parquet"):
+        uses(project, ["web:1"])
+
+
+def move_tokens_to_cache(project: Project, cache: Path) -> None:
+    folder = project.root / "models" / "mine" / "tokens"
     entries = [{"md5": f"{i}" * 32, "relpath": file.name} for i, file in enumerate(sorted(folder.iterdir()))]
     for entry in entries:
         write_file(cache / entry["md5"][:2] / entry["md5"][2:], (folder / entry["relpath"]).read_bytes())
         (folder / entry["relpath"]).unlink()
     state = project.stages["tokenize@mine"].outputs[0].hash
     write_file(cache / state[:2] / state[2:], json.dumps(entries))
-    assert [len(use.spans) for use in uses(project, ["web:1"])] == [2]
 
 
 def test_uses_of_tokens_that_are_nowhere_are_unknown_and_not_none(project):
@@ -204,6 +230,31 @@ def test_takedown_of_a_copy_excludes_the_one_that_stays_too(project):
     assert [span.document for span in done.uses[0].spans] == ["wiki:1"]
     again = take_down(project, ["web:3"], "asked by its author", every_match=False)
     assert again.new == []
+
+
+def test_takedown_where_the_copies_are_not_on_this_disk_is_refused_and_writes_nothing(project):
+    shutil.rmtree(project.root / "data" / "deduped")
+    with pytest.raises(KajiyaError, match=r"web:3: which copies .*`dvc checkout data/deduped`"):
+        take_down(project, ["web:3"], "asked by its author", every_match=False)
+    assert load(project.root / "exclusions.yaml") == {}
+
+
+def test_trace_where_the_copies_are_not_on_this_disk_says_that_it_does_not_know(project):
+    shutil.rmtree(project.root / "data" / "deduped")
+    console = Console(width=120, record=True)
+    console.print(history_tree(history(project, "wiki:1"), []))
+    assert "copies: unknown, the output of dedupe is not on this disk" in console.export_text()
+
+
+def test_takedown_before_dedupe_ever_ran_says_that_copies_are_unknown(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    lock = yaml.safe_load((project.root / "dvc.lock").read_text())
+    del lock["stages"]["dedupe"]
+    write_file(project.root / "dvc.lock", yaml.safe_dump(lock))
+    done = CliRunner().invoke(app, ["takedown", "web:3", "--reason", "asked"])
+    assert done.exit_code == 0
+    assert "copies of these documents are unknown" in done.output
+    assert list(load(project.root / "exclusions.yaml")) == ["web:3"]
 
 
 def test_takedown_of_words_in_several_documents_writes_nothing_until_all_are_meant(project):

@@ -71,5 +71,9 @@ def takedown(
     done = take_down(Project.at(Path()), what, reason, every)
     console.print(f"Left out from now on: {', '.join(done.documents)}", markup=False, soft_wrap=True)
     console.print(f"New in {EXCLUSIONS}: {len(done.new)}. Commit it, then `kajiya run`.", markup=False)
+    if not done.copies_known:
+        console.print(
+            "dedupe has not run here: copies of these documents are unknown and stay.", markup=False
+        )
     for line in learnt_by(done.uses) or ["No registered model has learnt them."]:
         console.print(line, markup=False, soft_wrap=True)

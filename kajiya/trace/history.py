@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from kajiya.trace.project import Project, rows
+from kajiya.errors import KajiyaError
+from kajiya.trace.project import Project, output_of, rows
 
 _FACTS = ["id", "source", "url", "title", "date", "license", "generator", "language", "text"]
 _VERDICT = ["reason", "detail", "value", "threshold"]
@@ -22,8 +23,9 @@ class History(NamedTuple):
 
     id: str
     steps: list[Step]
-    stands_for: list[str]
-    """Documents that were dropped as copies of this one."""
+    stands_for: list[str] | None
+    """Documents that were dropped as copies of this one. None: dedupe ran, and its output is not on this
+    disk, so nothing is known."""
     stands_in: str | None
     """The document that stayed in place of this one."""
 
@@ -39,19 +41,31 @@ def history(project: Project, document: str) -> History:
     return History(document, [one for one in steps if one], copies_of(project, document), stays)
 
 
-def copies_of(project: Project, document: str) -> list[str]:
-    """Documents that deduplication dropped in favour of this one."""
+def copies_of(project: Project, document: str) -> list[str] | None:
+    """Documents that deduplication dropped in favour of this one: none where it never ran, None where
+    it did and its output is not on this disk."""
     folder = project.folder("dedupe")
     if folder is None:
-        return []
+        return None if "dedupe" in project.stages else []
     dropped = rows(folder / "rejected", [document], ["id", "reason", "detail"], key="detail")
     return [row["id"] for row in dropped if row["reason"] in {"exact_duplicate", "near_duplicate"}]
 
 
 def family(project: Project, document: str) -> list[str]:
-    """The document, the one that stayed in its place, and all copies of either: one text to a person."""
-    stays = history(project, document).stands_in or document
-    return list(dict.fromkeys([document, stays, *copies_of(project, stays)]))
+    """The document, the one that stayed in its place, and all copies of either: one text to a person.
+
+    Raises KajiyaError where dedupe ran and its output is not on this disk.
+    """
+    found = history(project, document)
+    stays = found.stands_in or document
+    copies = copies_of(project, stays)
+    if copies is None:
+        folder = output_of(project.stages["dedupe"]).path
+        raise KajiyaError(
+            f"{document}: which copies it has is unknown: {folder}, the output of dedupe, is not on this disk. "
+            f"Bring it back (`dvc checkout {folder}`, or `dvc pull {folder}` from the remote), or run dedupe again."
+        )
+    return list(dict.fromkeys([document, stays, *copies]))
 
 
 def _crawled(project: Project, stage: str, document: str) -> Step | None:

@@ -1,6 +1,8 @@
 """In which tokens, and so in which registered models, documents ended."""
 
 import json
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +12,9 @@ from kajiya.dvc_lock import Hashed
 from kajiya.errors import KajiyaError
 from kajiya.lineage import Lineage
 from kajiya.registry import RegisteredVersion, list_versions, load_lineage
-from kajiya.trace.project import Project
+from kajiya.trace.project import Project, output_of
 
 _SPLITS = ("train", "validation")
-_CACHE = Path(".dvc/cache/files/md5")
 
 
 class Span(NamedTuple):
@@ -53,8 +54,7 @@ def uses(project: Project, documents: list[str]) -> list[Use]:
 
 
 def _tokens(project: Project, recipe: str) -> Hashed:
-    outputs = project.stages[f"tokenize@{recipe}"].outputs
-    return next(out for out in outputs if not out.path.endswith(".report.json"))
+    return output_of(project.stages[f"tokenize@{recipe}"])
 
 
 def _trained_on(lineage: Lineage) -> str | None:
@@ -80,14 +80,32 @@ def _file(project: Project, recipe: str, state: str, name: str) -> Path | None:
         path = project.root / current.path / name
         if current.hash == state and path.exists():
             return path
-    listing = project.root / _CACHE / state[:2] / state[2:]
+    cache = _cache(project.root)
+    listing = cache / state[:2] / state[2:]
     if not listing.exists():
         return None
     try:
         entries = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        held = entries[name]
+    except (ValueError, KeyError, TypeError) as error:
         raise KajiyaError(
-            f"{listing}: not a folder of DVC's cache ({error}). `dvc fetch` brings it anew."
+            f"{listing}: no listing of a folder that holds {name} ({type(error).__name__}: {error}). Remove it from DVC's "
+            "cache; `dvc fetch` brings it anew."
         ) from None
-    path = project.root / _CACHE / entries[name][:2] / entries[name][2:]
+    path = cache / held[:2] / held[2:]
     return path if path.exists() else None
+
+
+def _cache(root: Path) -> Path:
+    """DVC's cache: `cache.dir` of .dvc/config.local, else of .dvc/config, relative to the file that says so."""
+    for name in ("config.local", "config"):
+        file = root / ".dvc" / name
+        # DVC's own parser takes `#` in a value for a comment, and `%` for itself.
+        config = ConfigParser(interpolation=None, strict=False, inline_comment_prefixes="#")
+        try:
+            config.read(file, encoding="utf-8")
+        except (ConfigError, UnicodeDecodeError) as error:
+            raise KajiyaError(f"{file}: not a configuration of DVC ({error}). Mend it.") from None
+        if folder := config.get("cache", "dir", fallback="").strip("\"' "):
+            return file.parent / Path(folder).expanduser() / "files" / "md5"
+    return root / ".dvc" / "cache" / "files" / "md5"

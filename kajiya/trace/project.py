@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from kajiya.dvc_lock import LockedStage, read_lock
+from kajiya.dvc_lock import Hashed, LockedStage, read_lock
 
 
 class Project(NamedTuple):
@@ -35,7 +35,12 @@ class Project(NamedTuple):
         return found if found is not None and found.exists() else None
 
     def _folder(self, stage: LockedStage) -> Path:
-        return self.root / next(out.path for out in stage.outputs if not out.path.endswith(".report.json"))
+        return self.root / output_of(stage).path
+
+
+def output_of(stage: LockedStage) -> Hashed:
+    """The folder that the stage writes, without its report."""
+    return next(out for out in stage.outputs if not out.path.endswith(".report.json"))
 
 
 def shards(folder: Path) -> list[Path]:

@@ -24,19 +24,23 @@ class Takedown(NamedTuple):
     """Those that were not left out before."""
     uses: list[Use]
     """Where the documents stand in tokens and models."""
+    copies_known: bool
+    """False where dedupe never ran: copies may be in the corpus all the same."""
 
 
 def take_down(project: Project, queries: Iterable[str], reason: str, every_match: bool) -> Takedown:
     """Add the documents that `queries` mean, and their copies, to exclusions.yaml.
 
     A copy left behind would take the place of what was taken down. Raises KajiyaError for words that
-    stand in several documents, unless every_match says that all are meant.
+    stand in several documents, unless every_match says that all are meant; and where dedupe ran and its
+    output, which alone tells the copies, is not on this disk. Nothing is written then.
     """
     chosen = [name for query in queries for name in _meant(project, query, every_match)]
     documents = list(dict.fromkeys(one for name in chosen for one in family(project, name)))
     today = datetime.datetime.now(datetime.UTC).date()
     entries = [Exclusion(id=one, reason=reason, requested=today) for one in documents]
-    return Takedown(documents, add(project.root / EXCLUSIONS, entries), uses(project, documents))
+    found = uses(project, documents)
+    return Takedown(documents, add(project.root / EXCLUSIONS, entries), found, "dedupe" in project.stages)
 
 
 def _meant(project: Project, query: str, every_match: bool) -> list[str]:

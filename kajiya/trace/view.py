@@ -21,11 +21,13 @@ def history_tree(found: History, uses: list[Use]) -> Tree:
         for name, value in step.facts.items():
             node.add(Text.assemble((f"{name}  ", "dim"), value))
     for title, others in (
-        ("copies dropped for it", found.stands_for),
+        ("copies dropped for it", found.stands_for or []),
         ("stays in its place", [found.stands_in]),
     ):
         if named := [one for one in others if one]:
             tree.add(Text(f"{title}: {_some(named)}"))
+    if found.stands_for is None:
+        tree.add(Text("copies: unknown, the output of dedupe is not on this disk", "yellow"))
     for use in uses:
         _grow(tree, found, use)
     return tree
