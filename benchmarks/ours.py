@@ -50,10 +50,8 @@ def prepare_signatures(folder: str, decoded: bool = False) -> Ready:
     points = [decode(part, WITHOUT_SPACE) for part in texts] if decoded else []
 
     def work() -> dict[str, Any]:
-        tables = [
-            signatures(part, 5, 128) for part in points or (decode(part, WITHOUT_SPACE) for part in texts)
-        ]
-        return {"documents": sum(map(len, tables)), "permutations": tables[0].shape[1]}
+        parts = iter(points) if decoded else (decode(part, WITHOUT_SPACE) for part in texts)
+        return {"documents": sum(len(signatures(part, 5, 128)) for part in parts), "permutations": 128}
 
     work()
     start = "code points" if decoded else "UTF-8"
