@@ -50,7 +50,11 @@ def load(path: Path) -> dict[str, Exclusion]:
 
 
 def add(path: Path, entries: Iterable[Exclusion]) -> list[Exclusion]:
-    """Append what is not excluded yet, and return that; the file is replaced whole."""
+    """Append what is not excluded yet, and return that; the file is replaced whole or not at all.
+
+    What stands in it stays as it was written, comments too. Only a list that is empty or in flow style
+    (`[{...}, {...}]`), behind which nothing can be appended, is written anew, with the comments before it.
+    """
     known = load(path) if path.exists() else {}
     new = []
     for entry in entries:
@@ -58,10 +62,32 @@ def add(path: Path, entries: Iterable[Exclusion]) -> list[Exclusion]:
             known[entry.id] = entry
             new.append(entry)
     if new or not path.exists():
-        # Dates as text: YAML would write one date once and refer to it from the other entries.
-        rows = [one.model_dump(mode="json") for one in known.values()]
-        write_file(path, _HEADER + yaml.safe_dump(rows, allow_unicode=True, sort_keys=False))
+        write_file(path, _with(path, new, list(known.values())))
     return new
+
+
+def _with(path: Path, new: list[Exclusion], every: list[Exclusion]) -> str:
+    """The file's text with the new entries; `every` of them where the list must be written anew."""
+    text = path.read_text(encoding="utf-8") if path.exists() else _HEADER
+    node = yaml.compose(text)
+    if node is None:
+        return _ended(text) + _listed(new)
+    if node.flow_style:
+        return _ended(text[: node.start_mark.index]) + _listed(every)
+    # Entries of one list must begin in one column, and nothing may follow an explicit end of the document.
+    indented = "".join(" " * node.start_mark.column + line for line in _listed(new).splitlines(keepends=True))
+    end = node.value[-1].end_mark.index if text[node.end_mark.index :].startswith("...") else len(text)
+    return _ended(text[:end]) + indented
+
+
+def _ended(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + "\n"
+
+
+def _listed(entries: list[Exclusion]) -> str:
+    # Dates as text: YAML would write one date once and refer to it from the other entries.
+    rows = [one.model_dump(mode="json") for one in entries]
+    return yaml.safe_dump(rows, allow_unicode=True, sort_keys=False)
 
 
 def _entries(path: Path) -> list[tuple[int, Any]]:

@@ -1,6 +1,5 @@
 """Shards mapped over worker processes and over a Ray cluster."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -154,34 +153,6 @@ def test_poisoned_shard_without_ledger_stops_at_once(smithy, monkeypatch):
     assert smithy.tries() == [1, 0, 0, 0, 0]
 
 
-class OddError(Exception):
-    """Cannot be made again from its message alone."""
-
-    def __init__(self, shard: str, line: int) -> None:
-        super().__init__(f"{shard}, line {line}: not iron")
-
-
-def fail_oddly(number: int) -> int:
-    raise OddError(f"part {number}", 7)
-
-
-def give_what_cannot_be_carried(number: int):
-    return lambda: number
-
-
-def test_error_that_cannot_be_carried_between_processes_keeps_its_cause(monkeypatch, capfd):
-    monkeypatch.setenv("KAJIYA_WORKERS", "2")
-    with pytest.raises(KajiyaError, match="OddError: part 5, line 7: not iron") as found:
-        list(map_shards(fail_oddly, [5, 5], "sharpen"))
-    assert "in fail_oddly" in "".join(found.value.__cause__.__notes__)
-
-
-def test_result_that_cannot_be_carried_between_processes_is_told_as_such(monkeypatch, capfd):
-    monkeypatch.setenv("KAJIYA_WORKERS", "2")
-    with pytest.raises(KajiyaError, match=r"sharpen: part 1 of 2: .*<lambda>"):
-        list(map_shards(give_what_cannot_be_carried, [1, 2], "sharpen"))
-
-
 def test_damaged_shard_is_named_once(smithy):
     smithy.shard(4).write_bytes(b"PAR1")
 
@@ -204,17 +175,11 @@ def test_engine_of_another_name_is_refused(smithy, monkeypatch):
         smithy.work("out")
 
 
-def needs_ray():
-    if not importlib.util.find_spec("ray"):
-        pytest.skip("Ray is not installed: pip install 'kajiya[ray]'")
-
-
 @pytest.mark.parametrize(
     ("missing", "said"),
     [("RAY_ADDRESS", "needs RAY_ADDRESS"), ("RAY_AUTH_MODE", "needs RAY_AUTH_MODE=token")],
 )
 def test_ray_without_address_or_token_is_refused(smithy, monkeypatch, missing, said):
-    needs_ray()
     environment = {"KAJIYA_ENGINE": "ray", "RAY_ADDRESS": "127.0.0.2:1", "RAY_AUTH_MODE": "token"}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -226,7 +191,6 @@ def test_ray_without_address_or_token_is_refused(smithy, monkeypatch, missing, s
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes on loopback; not 127.0.0.1, which Ray takes for the machine's outer address."""
-    needs_ray()
     memory = 80 * 2**20  # bytes
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")

@@ -28,6 +28,59 @@ def test_exclusion_that_was_added_is_loaded_once(tmp_path: Path):
     assert load(path) == {"web:a": Exclusion(id="web:a", reason="web:aの著者の求め", requested=DAY)}
 
 
+WRITTEN = """\
+# Asked of us by hand
+- {id: 'web:a', reason: x, requested: 2026-01-01}  # ticket 12
+
+# The second was a long matter:
+- id: web:b
+  reason: |
+    on two
+    lines
+  requested: 2026-01-02
+# Ends here
+"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(WRITTEN, id="comments"),
+        pytest.param(WRITTEN.rstrip(), id="without a last line end"),
+        pytest.param("".join(f"  {line}" for line in WRITTEN.splitlines(True)), id="indented"),
+        pytest.param("# What is asked for\n", id="only a comment"),
+        pytest.param("", id="empty"),
+    ],
+)
+def test_exclusion_that_is_added_leaves_what_a_person_wrote(tmp_path: Path, content):
+    path = tmp_path / "exclusions.yaml"
+    path.write_text(content, encoding="utf-8")
+    before = load(path)
+    listed(path, "web:c", "web:d")
+    assert path.read_text(encoding="utf-8").startswith(content)
+    after = load(path)
+    assert list(after) == [*before, "web:c", "web:d"]
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        ("# Nothing yet\n[]\n", []),
+        ("# Nothing yet\n[] # none", []),
+        ("# Nothing yet\n[{id: 'web:a', reason: x, requested: 2026-01-01},\n]\n", ["web:a"]),
+        ("# Nothing yet\n---\n- {id: 'web:a', reason: x, requested: 2026-01-01}\n...\n", ["web:a"]),
+    ],
+)
+def test_exclusion_is_added_to_a_list_of_any_style(tmp_path: Path, content, ids):
+    path = tmp_path / "exclusions.yaml"
+    path.write_text(content, encoding="utf-8")
+    listed(path, "web:c")
+    listed(path, "web:d")
+    assert list(load(path)) == [*ids, "web:c", "web:d"]
+    assert path.read_text(encoding="utf-8").startswith("# Nothing yet\n")
+
+
 def test_exclusions_file_of_a_new_project_is_an_empty_list():
     assert load(Path(__file__).parents[1] / "exclusions.yaml") == {}
 

