@@ -1,5 +1,13 @@
 """The order of the tests: the longest file first, so that the other worker has all the rest to do."""
 
+import pytest
+
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: "pipeline" not in item.keywords)
+
+
+@pytest.fixture
+def one_worker(monkeypatch):
+    """Starting processes takes longer than tiny corpora."""
+    monkeypatch.setenv("KAJIYA_WORKERS", "1")

@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from components.dedupe.boilerplate import common_lines
+from components.dedupe.boilerplate import CommonLines, common_lines
 from components.dedupe.budget import working_bytes
 from components.dedupe.copies import Found, find_copies
 from components.dedupe.corpus import Corpus, check_ids, list_corpus, scan, spilled
 from components.dedupe.minhash import Bands, choose_bands
+from components.dedupe.removed_lines import LineTotals
 from components.dedupe.scan import Scanned
 from components.dedupe.settings import BoilerplateSettings, DedupeSettings
 from components.dedupe.spill import ascending
@@ -35,7 +36,6 @@ from components.dedupe.write import (
     WriteTask,
     Written,
     divide_shard,
-    write_boilerplate,
     write_clusters,
 )
 from kajiya.engine import map_shards
@@ -55,29 +55,28 @@ def run(config: DedupeSettings, cleaned: Path, *, out: Path) -> Report:
     check_ids(cleaned, scanned, spill, memory_bytes // 8)
     found = find_copies(corpus, config, scanned, spill, memory_bytes)
     lines = _lines(config.boilerplate, scanned, found, memory_bytes // 8)
-    written = _write(config, corpus, found.verdicts, lines, out)
+    lines.store(spill)
+    totals = LineTotals(len(lines.hashes), spill / "lines")
+    written = _write(config, corpus, found.verdicts, out, totals)
     write_clusters(shard_path(out / "clusters", 0), found.verdicts, spill)
-    write_boilerplate(out / "boilerplate.parquet", lines, written)
+    totals.write(out / "boilerplate.parquet", lines)
     shutil.rmtree(spill)
     flows = _flows(corpus, written)
     line_figures = _line_figures(config.boilerplate, corpus, lines, written)
     return Report(flows=flows, figures=_figures(config, bands, found) | line_figures)
 
 
-def _lines(
-    config: BoilerplateSettings, scanned: list[Scanned], found: Found, sort_bytes: int
-) -> LineRule | None:
-    if not config.sources:
-        return None
+def _lines(config: BoilerplateSettings, scanned: list[Scanned], found: Found, sort_bytes: int) -> CommonLines:
     stays = found.verdicts.kept == np.arange(len(found.ranks))
     groups = ascending(spilled(scanned, "lines"), sort_bytes)
-    common = common_lines(groups, stays, found.ranks, config.max_documents)
-    return LineRule(common, config.keep_first, config.min_chars_left)
+    return common_lines(groups, stays, found.ranks, config.max_documents)
 
 
 def _write(
-    config: DedupeSettings, corpus: Corpus, verdicts: Verdicts, lines: LineRule | None, out: Path
+    config: DedupeSettings, corpus: Corpus, verdicts: Verdicts, out: Path, totals: LineTotals
 ) -> list[Written]:
+    spill, boilerplate = out / "spill", config.boilerplate
+    rule = LineRule(spill, boilerplate.keep_first, boilerplate.min_chars_left)
     tasks = [
         WriteTask(
             path,
@@ -85,13 +84,19 @@ def _write(
             shard_path(out, number),
             shard_path(out / "rejected", number),
             Verdicts(*(column[begin:end] for column in verdicts)),
-            out / "spill",
+            spill,
             config.threshold,
-            lines if path.parent.name in config.boilerplate.sources else None,
+            rule if path.parent.name in boilerplate.sources else None,
+            spill / f"{number:05d}.removed",
         )
         for number, (path, begin, end) in enumerate(corpus.parts())
     ]
-    return list(map_shards(divide_shard, tasks, "write"))
+    written = []
+    for task, part in zip(tasks, map_shards(divide_shard, tasks, "write"), strict=True):
+        if task.lines:
+            totals.fold(task.removed)
+        written.append(part)
+    return written
 
 
 def _flows(corpus: Corpus, written: list[Written]) -> dict[str, Flow]:
@@ -119,14 +124,14 @@ def _figures(config: DedupeSettings, bands: Bands, found: Found) -> dict[str, An
 
 
 def _line_figures(
-    config: BoilerplateSettings, corpus: Corpus, lines: LineRule | None, written: list[Written]
+    config: BoilerplateSettings, corpus: Corpus, lines: CommonLines, written: list[Written]
 ) -> dict[str, Any]:
     """Per source that is looked at what was taken out."""
-    if not lines:
+    if not config.sources:
         return {}
     sources = {name: {"documents_shortened": 0, "lines_removed": 0} for name in config.sources}
     for path, part in zip(corpus.shards, written, strict=True):
         if path.parent.name in sources:
             sources[path.parent.name]["documents_shortened"] += part.shortened
-            sources[path.parent.name]["lines_removed"] += part.removed.total()
-    return {"boilerplate_lines": len(lines.common.hashes), "boilerplate": sources}
+            sources[path.parent.name]["lines_removed"] += part.lines_removed
+    return {"boilerplate_lines": len(lines.hashes), "boilerplate": sources}

@@ -5,7 +5,8 @@ stay, so that copies of one page do not make its lines common.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,15 @@ class CommonLines(NamedTuple):
     """The document that keeps the line: of all that hold it the best, by rank."""
     documents: np.ndarray
     """In how many documents that stay it stands."""
+
+    def store(self, folder: Path) -> None:
+        """For the workers, who share the pages of the files where a copy each would be pickled."""
+        for name, column in self._asdict().items():
+            np.save(folder / f"common.{name}.npy", column)
+
+    @classmethod
+    def stored(cls, folder: Path) -> Self:
+        return cls(*(np.load(folder / f"common.{name}.npy", mmap_mode="r") for name in cls._fields))
 
 
 class Lines(NamedTuple):

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from components.dedupe.boilerplate import CommonLines, shorten
 from components.dedupe.identifiers import take_ids
+from components.dedupe.removed_lines import RemovedLines
 from components.dedupe.stream import BatchWriter, read_batches
 from kajiya.records import DOCUMENT, REJECTED, as_rejected
 
@@ -20,13 +21,6 @@ CLUSTER = pa.schema(
         pa.field("copy_id", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),  # exact, near
         pa.field("jaccard", pa.float64(), nullable=False),  # of the copy and the one kept
-    ]
-)
-BOILERPLATE = pa.schema(
-    [
-        pa.field("line", pa.string(), nullable=False),
-        pa.field("documents", pa.int64(), nullable=False),  # that stay and hold it
-        pa.field("removed", pa.int64(), nullable=False),  # occurrences taken out
     ]
 )
 _CLUSTER_ROWS = 1 << 17
@@ -46,7 +40,8 @@ class Verdicts(NamedTuple):
 class LineRule(NamedTuple):
     """What is done about lines that stand in many documents."""
 
-    common: CommonLines
+    folder: Path
+    """Where the common lines are stored."""
     keep_first: bool
     min_chars_left: int
 
@@ -61,6 +56,8 @@ class WriteTask(NamedTuple):
     """Folder of the ids of all documents."""
     threshold: float
     lines: LineRule | None
+    removed: Path
+    """To write what was taken out of which lines, where there is a rule."""
 
 
 @dataclass
@@ -72,14 +69,13 @@ class Written:
     """Documents by reason."""
     shortened: int = 0
     """Documents that lost a line and stay."""
-    removed: Counter[int] = field(default_factory=Counter)
-    """Occurrences taken out, by index among the common lines."""
-    lines: dict[int, str] = field(default_factory=dict)
-    """The text of these lines."""
+    lines_removed: int = 0
 
 
 def divide_shard(task: WriteTask) -> Written:
     written = Written()
+    removed = RemovedLines()
+    common = CommonLines.stored(task.lines.folder) if task.lines else None
     begin = 0
     with BatchWriter(task.kept, DOCUMENT) as kept, BatchWriter(task.rejected, REJECTED) as rejected:
         for table in read_batches(task.shard):
@@ -91,13 +87,19 @@ def divide_shard(task: WriteTask) -> Written:
             gone = _copies(task, table.filter(pa.array(~stays)), Verdicts(*(v[~stays] for v in verdicts)))
             staying = table.filter(pa.array(stays)) if len(gone) else table
             emptied = gone.slice(0, 0)
-            if task.lines:
-                staying, emptied = _without_common_lines(task.lines, staying, documents[stays], written)
+            if task.lines and common:
+                staying, emptied, shortened = _without_common_lines(
+                    task.lines, common, staying, documents[stays], removed
+                )
+                written.shortened += shortened
             kept.add(staying)
             written.kept += len(staying)
             for part in (gone, emptied):
                 rejected.add(part)
                 written.rejected.update(part["reason"].to_pylist())
+    if task.lines:
+        written.lines_removed = removed.counts.total()
+        removed.write(task.removed)
     return written
 
 
@@ -113,22 +115,20 @@ def _rounded(jaccard: np.ndarray) -> np.ndarray:
 
 
 def _without_common_lines(
-    rule: LineRule, table: pa.Table, documents: np.ndarray, written: Written
-) -> tuple[pa.Table, pa.Table]:
-    """What stays with its lines taken out, and what is left too short by it, as it came."""
+    rule: LineRule, common: CommonLines, table: pa.Table, documents: np.ndarray, removed: RemovedLines
+) -> tuple[pa.Table, pa.Table, int]:
+    """What stays with its lines taken out, what is left too short by it, as it came, and how many lost a line."""
     column = table["text"].combine_chunks()
     texts, emptied, left = {}, [], []
-    for index, shortened in shorten(column, documents, rule.common, rule.keep_first):
+    for index, shortened in shorten(column, documents, common, rule.keep_first):
         chars = len("".join(shortened.text.split()))
         if chars < rule.min_chars_left:
             emptied.append(index)
             left.append(chars)
             continue
         texts[index] = shortened.text
-        written.shortened += 1
         for number, line in shortened.removed:
-            written.removed[number] += 1
-            written.lines.setdefault(number, line.strip())
+            removed.add(number, line)
     bounds = np.full(len(emptied), rule.min_chars_left)
     rejected = as_rejected(
         table.take(pa.array(emptied, pa.int64())),
@@ -144,7 +144,7 @@ def _without_common_lines(
         )
     stays = np.ones(len(table), bool)
     stays[emptied] = False
-    return table.filter(pa.array(stays)), rejected
+    return table.filter(pa.array(stays)), rejected, len(texts)
 
 
 def write_clusters(path: Path, verdicts: Verdicts, ids: Path) -> None:
@@ -161,20 +161,3 @@ def write_clusters(path: Path, verdicts: Verdicts, ids: Path) -> None:
                 "jaccard": pa.array(_rounded(verdicts.jaccard[part])),
             }
             writer.add(pa.table(columns, schema=CLUSTER))
-
-
-def write_boilerplate(path: Path, rule: LineRule | None, written: list[Written]) -> None:
-    """Every line that was taken out, the most frequent first."""
-    removed: Counter[int] = Counter()
-    texts: dict[int, str] = {}
-    for part in written:
-        removed.update(part.removed)
-        texts |= part.lines
-    rows = [
-        {"line": texts[i], "documents": int(rule.common.documents[i]), "removed": removed[i]}
-        for i in removed
-        if rule
-    ]
-    rows.sort(key=lambda row: (-row["documents"], row["line"]))
-    with BatchWriter(path, BOILERPLATE) as writer:
-        writer.add(pa.Table.from_pylist(rows, BOILERPLATE))
