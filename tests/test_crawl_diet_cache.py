@@ -1,13 +1,16 @@
 """What was read of the Diet's minutes is not asked again; what changed since is."""
 
 import contextlib
+import datetime
 import json
+import os
 import shutil
 
 import pytest
 from crawl_world import DIET, crawl, meeting, output_bytes, rows
 
 from components.crawl.minutes import meeting_text
+from components.crawl.windows import Window, WindowCache
 from kajiya.sample.faults import Faults
 from kajiya.sample.server import serve
 
@@ -92,6 +95,62 @@ def test_diet_damaged_page_in_the_cache_is_asked_anew(tmp_path, api):
     page = next((tmp_path / "crawl" / ".cache" / "s").glob("*/2025-01*/page-000001"))
     page.write_bytes(page.read_bytes()[:-5])
     assert crawl_days(tmp_path, api, "2025-01-01", "2025-02-28") == 2
+
+
+class Killed(BaseException):
+    """No handler of errors may see it."""
+
+
+def killed_at(patch, moment):
+    """From the given change of a file on, none comes to pass: what a kill leaves on the disk."""
+    left = [moment]
+
+    def dying(change):
+        def called(*values, **named):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return change(*values, **named)
+
+        return called
+
+    for name in ("replace", "unlink", "rmdir"):
+        patch.setattr(os, name, dying(getattr(os, name)))
+
+
+def read_again(folder, window, pages):
+    """What a crawl does with a window that is stale or damaged; the number of meetings that it then has."""
+    cache = WindowCache(folder)
+    cache.kept(window)
+    reading = cache.reading(window, datetime.date(2025, 6, 1), None)
+    for number, page in enumerate(pages):
+        (reading / f"page-{number:06d}").write_bytes(page)
+    cache.keep(window, pages)
+    assert cache.kept(window) == [window]
+    return len(cache.meetings(window))
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("moment", range(14))
+def test_diet_cache_after_a_kill_at_any_moment_is_gone_on_with(tmp_path, monkeypatch, moment, damaged):
+    window = Window(datetime.date(2025, 1, 1), datetime.date(2025, 1, 31))
+    old, new = ([answer(number) for number in numbers] for numbers in ((1, 2), (1, 2, 3)))
+    assert read_again(tmp_path, window, old) == 2
+    if damaged:
+        (tmp_path / window.name / "page-000001").write_bytes(b"{")
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        killed_at(patch, moment)
+        read_again(tmp_path, window, new)
+    for kept in WindowCache(tmp_path).kept(window):
+        assert len(WindowCache(tmp_path).meetings(kept)) in (2, 3)
+    assert read_again(tmp_path, window, new) == 3
+    assert [path.name for path in tmp_path.iterdir()] == [window.name]
+
+
+def answer(number):
+    """A page with one meeting."""
+    facts = {"numberOfRecords": 3, "numberOfReturn": 1, "startRecord": number, "nextRecordPosition": None}
+    return json.dumps({**facts, "meetingRecord": [meeting(number, "2025-01-05")]}).encode()
 
 
 def test_diet_cache_lies_where_the_environment_says(tmp_path, api, monkeypatch):

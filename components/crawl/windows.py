@@ -72,9 +72,11 @@ class WindowCache:
 
     def kept(self, wanted: Window) -> list[Window]:
         """Whole windows that overlap the wanted one, undamaged."""
-        records = [orjson.loads(path.read_bytes()) for path in sorted(self.folder.glob(f"*/{_RECORD}"))]
-        windows = [_window(record) for record in records]
-        return [one for one in windows if one.overlaps(wanted) and self._intact(one)]
+        paths = sorted(self.folder.glob(f"*/{_RECORD}"))
+        windows = [(_window(orjson.loads(path.read_bytes())), path.parent.name) for path in paths]
+        # After a kill in `keep` there are whole records in `.reading` too.
+        published = [window for window, name in windows if window.name == name]
+        return [one for one in published if one.overlaps(wanted) and self._intact(one)]
 
     def read_on(self, window: Window) -> datetime.date:
         """The day on which the reading of a kept window began."""
@@ -109,12 +111,13 @@ class WindowCache:
             },
         }
         for path in reading.glob("page-*"):
-            if path.read_bytes() not in pages:  # of a reading that the source moved under
+            if path.suffix or path.read_bytes() not in pages:  # half written, or before the source moved
                 path.unlink()
         write_file(reading / _RECORD, orjson.dumps(record, option=orjson.OPT_INDENT_2))
         old = target.with_name(f"{target.name}.old")
         if target.exists():
-            _tell_changes(window, self._record(window)["meetings"], record["meetings"])
+            if (target / _RECORD).exists():  # a kill in `_intact` may have left some pages alone
+                _tell_changes(window, self._record(window)["meetings"], record["meetings"])
             target.replace(old)
         reading.replace(target)
         shutil.rmtree(old, ignore_errors=True)
