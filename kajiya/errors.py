@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from urllib.parse import quote, quote_plus
 
 
 class KajiyaError(Exception):
@@ -16,6 +17,26 @@ def without_passwords(text: str) -> str:
     """The text with what stands before the @ of an address (`postgresql://user:password@host`) taken out."""
     return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
 
+
+def without_secrets(text: str) -> str:
+    """The text without passwords and keys: those of addresses, and those that the environment holds."""
+    text = _SECRET_IN_QUERY.sub(r"\1=***", without_passwords(text))
+    held = {value for name, value in os.environ.items() if len(value) >= 4 and _SECRET_NAME.search(name)}
+    for value in sorted(held, key=len, reverse=True):  # one key may begin with another
+        for written in (value, quote(value, safe=""), quote_plus(value)):
+            text = text.replace(written, "***")
+    return text
+
+
+# Presigned addresses carry their key in the query.
+_SECRET_IN_QUERY = re.compile(
+    r"(?<=[?&])([^=&\s]*(?:signature|token|key|credential|secret|password|sig|policy)[^=&\s]*)=[^&#\s]*",
+    re.IGNORECASE,
+)
+# AWS_SECRET_ACCESS_KEY, HF_TOKEN, PGPASSWORD, AZURE_STORAGE_ACCOUNT_KEY, ..., but not TOKENIZERS_PARALLELISM.
+_SECRET_NAME = re.compile(
+    r"(?:SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|KEY|CREDENTIAL|CONNECTION_STRING)S?(?:_|$)", re.IGNORECASE
+)
 
 _DISK_REMEDIES = {
     errno.ENOSPC: "The disk is full: free some space and run again; finished work is kept.",

@@ -5,16 +5,13 @@ endpoint come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AW
 or an instance's role, never from a path.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kajiya.errors import KajiyaError
-
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+from kajiya.errors import KajiyaError, without_secrets
 
 
 def parse_path(word: str) -> Path:
@@ -57,24 +54,20 @@ def reaching(path: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise KajiyaError(
-            f"{path}: S3 refuses access ({_without_secrets(error)}). Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+            f"{path}: S3 refuses access ({_said(error)}). Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
             "AWS_ENDPOINT_URL in the environment, and what that key may read and write."
         ) from None
     except FileNotFoundError as error:
-        raise KajiyaError(f"{path}: not there ({_without_secrets(error)}). Check bucket and key.") from None
+        raise KajiyaError(f"{path}: not there ({_said(error)}). Check bucket and key.") from None
     except (BotoCoreError, ClientError, OSError) as error:
         raise KajiyaError(
-            f"{path}: S3 cannot be reached ({_without_secrets(error)}). Check AWS_ENDPOINT_URL, the credentials in the "
+            f"{path}: S3 cannot be reached ({_said(error)}). Check AWS_ENDPOINT_URL, the credentials in the "
             "environment and the network, and run again."
         ) from None
 
 
-def _without_secrets(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    for name in _SECRETS:
-        if secret := os.environ.get(name):
-            text = text.replace(secret, "***")
-    return text
+def _said(error: Exception) -> str:
+    return without_secrets(" ".join(str(error).split()))
 
 
 def list_files(folder: Path) -> dict[str, str]:

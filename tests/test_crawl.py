@@ -108,6 +108,17 @@ def test_wikipedia_listing_with_a_path_for_a_name_is_refused(name):
         dump_files(status, "http://mirror.example/dumpstatus.json")
 
 
+def test_wikipedia_listing_with_an_address_elsewhere_is_refused(tmp_path):
+    files = wikipedia_files(PAGES)
+    listing = "/jawiki/20260101/dumpstatus.json"
+    files[listing] = files[listing].replace(b'"url": "/', b'"url": "http://169.254.169.254/')
+    with (
+        serve_source(Source(files)) as source,
+        pytest.raises(KajiyaError, match=r"names a file on another host, http://169\.254\.169\.254/jawiki"),
+    ):
+        crawl(tmp_path, {**WIKIPEDIA, "base_url": source.url})
+
+
 def test_wikipedia_unknown_date_says_where_to_look(tmp_path):
     with (
         serve_source(Source(wikipedia_files(PAGES))) as source,

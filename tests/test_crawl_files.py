@@ -92,6 +92,23 @@ def test_files_bad_input_is_named(tmp_path, name, body, message):
     assert not (tmp_path / "crawl" / "s").exists()
 
 
+def test_files_of_one_name_at_two_addresses_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "in" / "b").mkdir(parents=True)
+    (tmp_path / "in" / "b" / "x.jsonl").write_text('{"text": "x"}\n')
+    monkeypatch.setattr("components.crawl.files.list_matches", lambda pattern: [pattern.replace("*", "x")])
+    crawl(tmp_path, {**FILES, "paths": ["**/*", "b/*.jsonl"]})  # one file, named twice
+    assert len(rows(tmp_path)) == 1
+    with pytest.raises(KajiyaError, match=r"in/b/x\.jsonl and s3://b/x\.jsonl: both are named"):
+        crawl(tmp_path, {**FILES, "paths": ["**/*", "s3://b/*.jsonl"]}, "t")
+    with pytest.raises(KajiyaError, match=r"s3://b/x\.jsonl and gs://b/x\.jsonl: both are named"):
+        crawl(tmp_path, {**FILES, "paths": ["s3://b/*.jsonl", "gs://b/*.jsonl"]}, "t")
+    twice = {f"https://{host}.example/x.jsonl": "0" * 64 for host in "ab"}
+    with pytest.raises(
+        KajiyaError, match=r"a\.example/x\.jsonl and https://b\.example/x\.jsonl: both are named x"
+    ):
+        crawl(tmp_path, {**FILES, "paths": [], "urls": twice}, "u")
+
+
 def test_files_pattern_without_match_lists_the_folder(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("x")

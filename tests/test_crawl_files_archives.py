@@ -74,6 +74,15 @@ def test_warc_pages_become_their_main_text(tmp_path):
     assert report.flows["s"].rejected == {"http_status": 1, "not_html": 1, "truncated": 1}
 
 
+def test_warc_page_of_a_codec_that_never_decodes_does_not_end_the_crawl(tmp_path):
+    odd = page(ARTICLE).replace("<head>", "<head><meta charset=undefined>")
+    write(
+        tmp_path, "a.warc.gz", [response(1, odd, kind="text/html; charset=idna"), response(2, page(ARTICLE))]
+    )
+    crawl(tmp_path, VALUES)
+    assert [row["id"] for row in rows(tmp_path)] == ["s:a.warc.gz:0", "s:a.warc.gz:1"]
+
+
 def test_wet_texts_become_documents_in_their_language(tmp_path):
     texts = [("吾輩は猫である。", "jpn"), ("Hello.", "eng"), ("?", "")]
     records = [

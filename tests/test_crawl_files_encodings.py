@@ -1,13 +1,15 @@
 """Plain text and web pages in the encodings of Japan: read right, or not read."""
 
 import codecs
+import contextlib
 import gzip
 
 import pytest
 from crawl_world import FILES, crawl, rows
 
-from components.crawl.text_encoding import UndecodableError, decode_japanese
+from components.crawl.text_encoding import UndecodableError, decode_as, decode_japanese
 from components.crawl.web_archives import decode_html
+from components.crawl.web_encodings import _CODECS, web_codec
 from kajiya.errors import KajiyaError
 
 TEXTS = {
@@ -70,6 +72,55 @@ def test_files_told_encoding_is_taken_at_its_word(tmp_path):
     assert [row["text"] for row in rows(tmp_path)] == ["ｱｲｳ", "ｴｵ"]
     with pytest.raises(KajiyaError, match="not UTF-8 at byte 0"):
         crawl(tmp_path, {**FILES, "encoding": "utf-8"})
+
+
+def test_page_naming_codecs_that_only_python_knows_is_read_as_what_it_is():
+    for name in (
+        "undefined",
+        "idna",
+        "punycode",
+        "rot13",
+        "unicode_escape",
+        "raw_unicode_escape",
+        "utf-7",
+        "hex",
+    ):
+        page = PAGE % f"<meta charset={name}>"
+        assert decode_html(page.encode("cp932"), None) == page
+        assert decode_html(page.encode("cp932"), name) == page
+
+
+@pytest.mark.parametrize(
+    ("codec", "http", "meta"),
+    [
+        ("utf-8", None, "utf-16"),  # what could be read there is no UTF-16: the standard says UTF-8
+        ("utf-16-le", "utf-16", "utf-16"),
+        ("utf-16", "shift_jis", "shift_jis"),  # the mark goes before what is stated
+        ("cp949", "EUC-KR", ""),
+        ("gb18030", None, "gb2312"),
+        ("big5hkscs", "Big5", ""),
+        ("cp1251", None, "windows-1251"),
+        ("iso8859_2", "iso-8859-2", ""),
+    ],
+)
+def test_page_in_an_encoding_of_the_web_is_read_as_browsers_do(codec, http, meta):
+    text = {
+        "cp949": "한국어",
+        "gb18030": "简体中文",
+        "big5hkscs": "繁體中文",
+        "cp1251": "Русский",
+        "iso8859_2": "Čeština",
+    }
+    page = f"<html><meta charset='{meta}'><p>{text.get(codec, TEXTS['prose'])}</p></html>"
+    assert decode_html(page.encode(codec), http) == page
+
+
+def test_every_label_of_the_web_has_a_strict_codec_of_text():
+    for label, codec in _CODECS.items():
+        assert web_codec(f" {label.upper()}") == codec
+        with contextlib.suppress(UndecodableError):
+            decode_as(bytes(range(256)), codec)
+        assert decode_as("a".encode(codec), codec) == "a"
 
 
 PAGE = "<html><head>%s</head><body><p>吾輩は猫である。</p></body></html>"

@@ -1,4 +1,4 @@
-"""Through hundreds of injected failures every source gives exactly its documents; see hostile.py."""
+"""Through a round of injected failures every source gives exactly its documents; see hostile.py for the long run."""
 
 import pytest
 from hostile import calm_outputs, compare, write_world
@@ -14,8 +14,7 @@ def world(tmp_path_factory):
         yield root / "world", sources, calm_outputs(root / "world", root, sources)
 
 
-@pytest.mark.parametrize("seed", [11, 12, 13])
-def test_sources_on_a_hostile_server_give_exactly_their_documents(world, monkeypatch, seed):
+def test_sources_on_a_hostile_server_give_exactly_their_documents(world, monkeypatch):
     monkeypatch.setenv("KAJIYA_HTTP_WAIT_SECONDS", "0")
-    counts, _ = compare(seed, 0.6, *world)
+    counts, _ = compare(11, 0.6, *world)
     assert counts.total() - counts["requests"] > 40

@@ -174,6 +174,65 @@ def test_retry_after_comes_as_seconds_or_date():
     assert 55 < retry_after_seconds(in_a_minute) <= 60
     assert retry_after_seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert retry_after_seconds("soon") is None
+    assert retry_after_seconds("²") is None
+    assert retry_after_seconds("9" * 5000) is None
+
+
+@pytest.mark.parametrize("size", ["²", "9" * 5000])
+def test_download_size_that_is_no_number_is_no_size(source, tmp_path, size):
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    source.headers = {"X-Linked-ETag": f'"{digest}"', "X-Linked-Size": size}
+    assert fetch(source, tmp_path).sha256 == digest
+
+
+@pytest.mark.parametrize(
+    ("target", "network"),
+    [
+        ("http://169.254.169.254/latest/meta-data/", "link-local"),
+        ("http://10.0.0.7/x", "private"),
+        ("http://[fd00:ec2::254]/x", "private"),
+        ("http://[::ffff:169.254.169.254]/x", "link-local"),
+        ("http://2852039166/x", "link-local"),  # 169.254.169.254 in one number
+    ],
+)
+def test_redirect_from_loopback_into_another_inner_network_is_refused(source, target, network):
+    source.redirects = {"/f": target}
+    with (
+        Client(source.url) as client,
+        pytest.raises(KajiyaError, match=f"redirects to .*, a {network} address"),
+    ):
+        client.get("f", body_of)
+
+
+def test_redirect_within_loopback_is_followed(source):
+    source.redirects = {"/f": source.url.replace("127.0.0.1", "localhost") + "/f.gz"}
+    with Client(source.url) as client:
+        assert client.get("f", body_of) == CONTENT
+
+
+@pytest.mark.parametrize("inner", ["127.0.0.1", "localhost", "0.0.0.0", "192.168.1.1", "169.254.169.254"])
+def test_redirect_from_a_public_host_inwards_is_refused(source, tmp_path, monkeypatch, inner):
+    """The test's server is the proxy over which the public host is reached."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", source.url)
+    public = "http://8.8.8.8"
+    source.files = {"http://9.9.9.9/f.gz": CONTENT}
+    source.redirects = {f"{public}/out.gz": "http://9.9.9.9/f.gz", f"{public}/in.gz": f"http://{inner}/f.gz"}
+    with Client(public) as client:
+        assert download(client, "out.gz", tmp_path / "out.gz").path.read_bytes() == CONTENT
+        with pytest.raises(KajiyaError, match=rf"8\.8\.8\.8: the source redirects to {inner}, a "):
+            download(client, "in.gz", tmp_path / "in.gz")
+    assert [path for path, _ in source.requests][-1] == f"{public}/in.gz"
+
+
+def test_address_on_another_host_is_not_taken_from_a_listing():
+    with Client("https://mirror.example/dumps/") as client:
+        assert client.url("/a/b?x=c://d") == "https://mirror.example/dumps/a/b?x=c://d"
+        assert client.url("https://mirror.example/a") == "https://mirror.example/a"
+        for other in ("http://169.254.169.254/x", "http://mirror.example/a", "https://mirror.example:8080/a"):
+            with pytest.raises(KajiyaError, match="on another host"):
+                client.url(other)
 
 
 def test_client_of_a_real_site_asks_for_a_contact(monkeypatch):

@@ -6,7 +6,7 @@ from crawl_world import C4, FILES, crawl, output_bytes, rows
 from test_crawl_c4 import c4_files, c4_shard
 from test_storage import SECRET, bucket, server  # noqa: F401 - fixtures
 
-from components.crawl.storage import fetch
+from components.crawl.stores import fetch
 from kajiya.errors import KajiyaError
 
 
@@ -80,7 +80,7 @@ class Breaking(fsspec.get_filesystem_class("memory")):
 @pytest.mark.parametrize("change", [None, b"B" * 1000], ids=["the same file", "another file"])
 def test_store_broken_off_is_continued_but_never_glued(tmp_path, monkeypatch, change):
     fsspec.register_implementation("breaking", Breaking, clobber=True)
-    monkeypatch.setattr("components.crawl.storage.BLOCK_BYTES", 300)
+    monkeypatch.setattr("components.crawl.stores.BLOCK_BYTES", 300)
     Breaking.fails, Breaking.change = 1, change
     fsspec.filesystem("breaking").pipe_file("breaking://f", b"A" * 1000)
     fetched = fetch("breaking://f", tmp_path / "f")

@@ -15,7 +15,7 @@ from shard_stage import SharpenSettings
 from kajiya.errors import KajiyaError
 from kajiya.shards import list_shards
 from kajiya.stage import execute
-from kajiya.storage import list_files, parse_path, replace_by
+from kajiya.storage import list_files, parse_path, reaching, replace_by
 
 ROOT = Path(__file__).parents[1]
 SENTENCES = {str(number): "鍛冶屋は朝から鉄を打つ。" * number for number in range(1, 5)}
@@ -190,6 +190,21 @@ def test_wrong_secret_is_told_without_it(bucket, crawled, tmp_path):
     assert "S3 refuses access" in done.stderr
     assert "Traceback" not in done.stderr
     assert "not-the-right-one" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "PGPASSWORD", "AZURE_STORAGE_ACCOUNT_KEY"],
+)
+def test_error_of_a_store_shows_no_secret_of_the_environment(monkeypatch, name):
+    monkeypatch.setenv(name, "hammer+tongs/iron")
+    monkeypatch.setenv("OLD_TOKEN", "hammer")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    path = parse_path("s3://bucket/key")
+    said = "false: hammer+tongs/iron, ?a=hammer%2Btongs%2Firon, https://me:pw@host/x?X-Amz-Signature=abc"
+    with pytest.raises(KajiyaError) as caught, reaching(path):
+        raise OSError(said)
+    assert "(false: ***, ?a=***, https://***@host/x?X-Amz-Signature=***)" in str(caught.value)
 
 
 def test_path_on_another_storage_is_refused():

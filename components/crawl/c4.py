@@ -12,7 +12,7 @@ from components.crawl.fetched import Fetched
 from components.crawl.harvest import Harvest, Place, document, is_saved, parse_date
 from components.crawl.json_lines import read_json_lines
 from components.crawl.settings import C4Settings
-from components.crawl.storage import fetch
+from components.crawl.stores import fetch
 from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
 

@@ -23,6 +23,7 @@ from components.crawl.http import (
     refuse_encoding,
     shown,
     transport_trouble,
+    whole_number,
 )
 from kajiya.errors import KajiyaError
 
@@ -137,9 +138,9 @@ def _stated(response: httpx.Response) -> Stated:
         if re.fullmatch(r"[0-9a-f]{64}", linked):
             sha256 = linked
             total = answer.headers.get("X-Linked-Size", total)
-    return Stated(validator, int(total) if total and total.isdigit() else None, sha256)
+    return Stated(validator, whole_number(total), sha256)
 
 
 def _range_start(response: httpx.Response) -> int:
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    found = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
     return int(found[1]) if found else -1

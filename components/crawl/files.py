@@ -18,7 +18,7 @@ from components.crawl.harvest import Harvest, Place, document, is_saved, parse_d
 from components.crawl.http import shown
 from components.crawl.json_lines import read_bytes, read_json_lines
 from components.crawl.settings import Columns, FilesSettings
-from components.crawl.storage import fetch, list_matches
+from components.crawl.stores import fetch, list_matches
 from components.crawl.text_encoding import UndecodableError, decode_as, decode_japanese
 from components.crawl.web_archives import read_archive
 from kajiya.engine import map_shards
@@ -57,7 +57,7 @@ class Batch:
 
 def crawl_files(config: FilesSettings, place: Place, harvest: Harvest) -> None:
     """Every record of every file, as a document `<file>:<line from 0>`."""
-    groups = _batches([*_matches(config.paths, place.input), *_told(config.urls)])
+    groups = _batches(_distinct([*_matches(config.paths, place.input), *_told(config.urls)]))
     batches = [
         Batch(config, harvest.source, tuple(group), place.work / "read" / f"{number:05d}", place.work / "raw")
         for number, group in enumerate(groups)
@@ -101,9 +101,22 @@ def _batches(files: list[File]) -> Iterator[list[File]]:
         yield group
 
 
+def _distinct(files: list[File]) -> list[File]:
+    """The files, each once. Raises KajiyaError for two of one name: their documents would have the same ids."""
+    found: dict[str, File] = {}
+    for file in files:
+        other = found.setdefault(file.name, file)
+        if other.address != file.address:
+            raise KajiyaError(
+                f"{shown(other.address)} and {shown(file.address)}: both are named {file.name} in this source, so their "
+                "documents would have the same ids. Rename one, or make two sources of them."
+            )
+    return list(found.values())
+
+
 def _matches(patterns: tuple[str, ...], folder: Path) -> list[File]:
     """Files that the patterns name, below `folder` or in a store, by their names' order."""
-    found: dict[str, File] = {}
+    found: list[File] = []
     for pattern in patterns:
         matches = _in_store(pattern) if "://" in pattern else _in_folder(pattern, folder)
         for file in matches:
@@ -112,8 +125,8 @@ def _matches(patterns: tuple[str, ...], folder: Path) -> list[File]:
                     f"{file.address}: no known kind of file. Readable are {', '.join(READABLE)}: narrow the pattern "
                     f"{pattern}, or convert the file."
                 )
-            found[file.name] = file
-    return [found[name] for name in sorted(found)]
+            found.append(file)
+    return sorted(found, key=lambda file: file.name)
 
 
 def _in_store(pattern: str) -> list[File]:

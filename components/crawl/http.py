@@ -6,7 +6,8 @@ honoured. How patient to be is placement, not identity: KAJIYA_HTTP_ATTEMPTS (tr
 progress, default 8), KAJIYA_HTTP_WAIT_SECONDS (first wait, default 1) and KAJIYA_HTTP_TIMEOUT_SECONDS
 (silence after which a connection is given up, default 60) in the environment.
 
-No message shows what is secret in an address: see `shown`.
+No message shows what is secret in an address: see `shown`. A source cannot send this program into the
+network that it runs in: see `Client`.
 """
 
 import datetime
@@ -22,8 +23,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from components.crawl.networks import networks
 from kajiya import __version__
-from kajiya.errors import KajiyaError, without_passwords
+from kajiya.errors import KajiyaError, without_secrets
 
 Answer = TypeVar("Answer")
 
@@ -33,11 +35,6 @@ LONGEST_RETRY_AFTER_SECONDS = 900.0
 # A body that comes slower over a whole time-out is as good as none: a byte now and then keeps any
 # connection open for ever.
 SLOWEST_BYTES_A_SECOND = 100
-# Presigned addresses carry their key in the query.
-_SECRET = re.compile(
-    r"(?<=[?&])([^=&]*(?:signature|token|key|credential|secret|password|sig|policy)[^=&]*)=[^&#\s]*",
-    re.IGNORECASE,
-)
 
 
 class TryAgain(Exception):  # noqa: N818 - no error yet: it becomes one when patience ends
@@ -123,6 +120,7 @@ class Client:
             timeout=httpx.Timeout(timeout_seconds(), connect=min(20, timeout_seconds())),
             follow_redirects=True,
             trust_env=not loopback,  # a proxy cannot reach this machine's loopback
+            event_hooks={"request": [self._check_host]},  # of every request: the redirected ones too
         )
 
     def __enter__(self) -> "Client":
@@ -132,7 +130,22 @@ class Client:
         self.session.close()
 
     def url(self, path: str) -> str:
-        return path if "://" in path else f"{self.base_url}/{path.lstrip('/')}"
+        """The address of a path below base_url. Raises KajiyaError for an address on another host."""
+        if "://" not in path.partition("?")[0]:
+            return f"{self.base_url}/{path.lstrip('/')}"
+        if urlsplit(path)[:2] != urlsplit(self.base_url)[:2]:
+            raise KajiyaError(
+                f"{shown(self.base_url)} names a file on another host, {shown(path)}. Use another mirror (base_url)."
+            )
+        return path
+
+    def _check_host(self, request: httpx.Request) -> None:
+        """Raise KajiyaError for a redirect into a network that base_url is not in itself."""
+        base, host = urlsplit(self.base_url).hostname or "", request.url.host
+        if host != base and (inner := networks(host) - {"public"} - networks(base)):
+            raise KajiyaError(
+                f"{shown(self.base_url)}: the source redirects to {host}, a {min(inner)} address. Check base_url."
+            )
 
     def get(
         self, path: str, judge: Callable[[httpx.Response], Answer], params: dict[str, str] | None = None
@@ -230,15 +243,15 @@ def asked_url(response: httpx.Response) -> str:
 
 def shown(url: str) -> str:
     """An address without password and keys, fit for a message."""
-    return _SECRET.sub(r"\1=***", without_passwords(url))
+    return without_secrets(url)
 
 
 def retry_after_seconds(header: str | None) -> float | None:
     """Retry-After as seconds from now: it comes as a number or as an HTTP date (RFC 9110, 10.2.3)."""
     if not header:
         return None
-    if header.strip().isdigit():
-        return float(header)
+    if (seconds := whole_number(header)) is not None:
+        return float(seconds)
     try:
         moment = email.utils.parsedate_to_datetime(header)
     except (ValueError, OverflowError):
@@ -246,6 +259,11 @@ def retry_after_seconds(header: str | None) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     return max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
+
+
+def whole_number(header: str | None) -> int | None:
+    """A count as headers state it: ASCII digits (`str.isdigit` takes `²` too), and not thousands of them."""
+    return int(header) if header and re.fullmatch(r"\s*[0-9]{1,18}\s*", header) else None
 
 
 def is_loopback(url: str) -> bool:

@@ -4,6 +4,7 @@ The archive library ends without a word where a file is cut off, so the unpackin
 every byte, and each record must be as long as it says.
 """
 
+import codecs
 import re
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from warcio.exceptions import ArchiveLoadFailed
 
 from components.crawl.text_encoding import UndecodableError, decode_as, decode_japanese
 from components.crawl.unpack import open_gzip
+from components.crawl.web_encodings import meta_codec, web_codec
 from kajiya.errors import KajiyaError
 
 # A record's number from 0 in the file, its fields, and why it is no document, or None.
@@ -23,13 +25,7 @@ ArchiveRecord = tuple[int, dict[str, Any], str | None]
 _META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", re.IGNORECASE)
 _LANG = re.compile(r"<html[^>]{0,400}\slang\s*=\s*[\"']?([A-Za-z]{2,3})", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,500})</title", re.IGNORECASE)
-_CODECS = {
-    "shift_jis": "cp932",
-    "x-sjis": "cp932",
-    "sjis": "cp932",
-    "windows-31j": "cp932",
-    "euc-jp": "euc_jp",
-}
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HTML = (b"text/html", b"application/xhtml+xml")
 _STATUS = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})")
 _CONTENT_TYPE = re.compile(rb"^Content-Type:[ \t]*([^;\s]+)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -126,13 +122,16 @@ def decode_html(body: bytes, http_charset: str | None) -> str:
 
     A stated charset that does not hold is passed over. Raises UndecodableError where none is left.
     """
+    if body.startswith(_MARKS):
+        return decode_japanese(body)  # a byte order mark goes before all that is stated
     meta = _META.search(body[:4096])
-    for stated in (http_charset, meta and meta[1].decode("ascii")):
-        if not stated or stated.lower() in ("iso-8859-1", "windows-1252", "us-ascii"):
-            continue  # a server's default: every byte is valid, so it says nothing
+    in_meta = meta and meta_codec(meta[1].decode("ascii"))
+    for codec in (http_charset and web_codec(http_charset), in_meta):
+        if not codec or codec == "cp1252":
+            continue  # unknown; or a server's default, in which nearly every byte is valid: it says nothing
         try:
-            return decode_as(body, _CODECS.get(stated.lower(), stated.lower()))
-        except (UndecodableError, LookupError):
+            return decode_as(body, codec)
+        except UndecodableError:
             continue
     return decode_japanese(body)
 

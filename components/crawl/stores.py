@@ -5,8 +5,6 @@ no message repeats it.
 """
 
 import hashlib
-import os
-import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,10 +14,9 @@ import fsspec
 from components.crawl.download import download
 from components.crawl.fetched import Expected, Fetched, Partial, Stated, verify
 from components.crawl.http import Client, Patience, TryAgain, shown
-from kajiya.errors import KajiyaError
+from kajiya.errors import KajiyaError, without_secrets
 
 BLOCK_BYTES = 8 * 1024 * 1024
-_SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY|CREDENTIAL")
 # Errors that another try will not mend, by the name of their class: botocore is no import of ours.
 _LASTING = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError")
 
@@ -131,11 +128,3 @@ def _trouble(address: str, error: Exception) -> TryAgain:
     if isinstance(error, TypeError | AttributeError | KeyError | NotImplementedError):
         raise error  # a defect, ours or the library's
     return TryAgain(said)
-
-
-def without_secrets(text: str) -> str:
-    """The text without any value of the environment that a key stands in."""
-    for name, value in os.environ.items():
-        if len(value) >= 4 and _SECRET_NAMES.search(name):
-            text = text.replace(value, "***")
-    return text
