@@ -25,6 +25,13 @@ MARKUP = re.compile(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_worker():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAJIYA_WORKERS", "1")  # starting workers takes seconds
+        yield
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("sample")
