@@ -71,12 +71,14 @@ def _putter(ended: "queue.SimpleQueue[str]", name: str) -> Callable[[Any], None]
 
 def _task(walk: Walk, stage: Stage) -> Task[[], State[None]]:
     attempts = iter(range(1, stage.retries + 2))
+    settled: list[StageFailedError] = []
 
     @task(
         name=stage.name,
         task_run_name=stage.name,
         retries=stage.retries,
         retry_delay_seconds=stage.retry_delay_seconds,
+        retry_condition_fn=lambda *_: not settled,
         cache_policy=NO_CACHE,
         persist_result=False,
     )
@@ -89,7 +91,9 @@ def _task(walk: Walk, stage: Stage) -> Task[[], State[None]]:
             if walk.processes.closed:
                 walk.end(stage, Outcome("stopped", time.monotonic() - began))
                 return Cancelled()
-            if attempt <= stage.retries:
+            if error.settled:
+                settled.append(error)
+            if attempt <= stage.retries and not settled:
                 walk.view.say(f"{error}\n{stage.name}: failed, trying again ({attempt} of {stage.retries})")
             else:
                 walk.end(stage, Outcome("failed", time.monotonic() - began, str(error)))

@@ -15,5 +15,24 @@ def check_settings(graph: Graph, unchanged: set[str]) -> None:
                 load_settings(settings_type(section[0]), path, list(section))
             except KajiyaError as error:
                 problems.append(str(error))
+    problems += _sources_without_priority(graph)
     if problems:
         raise KajiyaError("\n".join(dict.fromkeys(problems)))
+
+
+def _sources_without_priority(graph: Graph) -> list[str]:
+    """Sources that dedupe would refuse, known before they are crawled for days."""
+    if "dedupe" not in graph:
+        return []
+    path, section = next(iter(graph["dedupe"].settings))
+    try:
+        priority = load_settings(settings_type("dedupe"), path, list(section)).priority
+    except KajiyaError:  # said already
+        return []
+    crawled = [name.partition("@")[2] for name in graph if name.startswith("clean@")]
+    missing = [name for name in crawled if name not in priority]
+    if not missing:
+        return []
+    return [
+        f"{path}: dedupe.priority lacks {', '.join(missing)}: add every source, the one whose copy stays first."
+    ]

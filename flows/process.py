@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from kajiya.errors import KajiyaError
+from kajiya.errors import MEND_FIRST, KajiyaError
 
 LOGS = Path("logs")
 GRACE_SECONDS = 10
@@ -21,6 +21,11 @@ GRACE_SECONDS = 10
 
 class StageFailedError(Exception):
     """A stage ended with an error; the message is what it said about it."""
+
+    def __init__(self, said: str, settled: bool = False) -> None:
+        """settled: another try would end the same; a person must mend something first."""
+        super().__init__(said)
+        self.settled = settled
 
 
 class Processes:
@@ -55,7 +60,8 @@ class Processes:
                 with self._guard:
                     del self._running[stage]
         if status != 0:
-            raise StageFailedError(_explanation(stage, status, list(tail)))
+            ended = _exit_status(status, list(tail))
+            raise StageFailedError(_explanation(stage, ended, list(tail)), settled=ended == MEND_FIRST)
         return _outcome(stage, tail)
 
     @property
@@ -160,7 +166,13 @@ _FROM_DVC = (
 )
 
 
-def _explanation(stage: str, status: int, tail: list[str]) -> str:
+def _exit_status(of_dvc: int, tail: list[str]) -> int:
+    """The stage's own, which DVC tells in words."""
+    ended = re.search(r", exited with (-?\d+)", "\n".join(tail))
+    return int(ended[1]) if ended else of_dvc
+
+
+def _explanation(stage: str, code: int, tail: list[str]) -> str:
     """What a person needs of the output: from the stage's own error line on, or the end of it."""
     said = [line for line in tail if not line.startswith(_FROM_DVC)]
     for number, line in enumerate(said):
@@ -168,12 +180,10 @@ def _explanation(stage: str, status: int, tail: list[str]) -> str:
             return "\n".join(said[number:])
     if any("is busy, it is being blocked by" in line for line in tail):
         return f"error: {stage}: another run is at work on the same files; wait for it to end."
-    ended = re.search(r", exited with (-?\d+)", "\n".join(tail))
-    code = int(ended[1]) if ended else status
     if code < 0 or code > 128:  # the shell between adds 128 to a signal's number
         number = -code if code < 0 else code - 128
         said.append(f"error: {stage}: ended by signal {number}: killed by hand, or memory ran out.")
-    return "\n".join(said[-15:]) or f"error: {stage}: ended with status {status} and said nothing."
+    return "\n".join(said[-15:]) or f"error: {stage}: ended with status {code} and said nothing."
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

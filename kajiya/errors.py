@@ -13,6 +13,14 @@ class KajiyaError(Exception):
     """
 
 
+class PassingError(KajiyaError):
+    """A failure that may be over at the next try: a server or the network. All others wait for a person."""
+
+
+MEND_FIRST, TRY_AGAIN = 2, 75
+"""Exit statuses of a stage for the two kinds; 75 is EX_TEMPFAIL of <sysexits.h>."""
+
+
 def without_passwords(text: str) -> str:
     """The text with what stands before the @ of an address (`postgresql://user:password@host`) taken out."""
     return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)

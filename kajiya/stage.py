@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from kajiya.errors import KajiyaError, disk_error
+from kajiya.errors import MEND_FIRST, TRY_AGAIN, KajiyaError, PassingError, disk_error
 from kajiya.ledger import Ledger
 from kajiya.report import Report
 from kajiya.settings import load_settings
@@ -63,7 +63,8 @@ def main(run: Callable[..., Report], keyed: bool = False) -> None:
         config = load_settings(typing.get_type_hints(run, include_extras=True)["config"], params, section)
         execute(run, config, inputs, out)
     except KajiyaError as error:
-        sys.exit(f"error: {stage}: {error}")
+        print(f"error: {stage}: {error}", file=sys.stderr)
+        sys.exit(TRY_AGAIN if isinstance(error, PassingError) else MEND_FIRST)
     except OSError as error:
         told = disk_error(error, paths[-1])
         if told is None:

@@ -36,8 +36,12 @@ if (here / f"{name}.meet").exists():  # ends once the other has begun too
     else:
         sys.exit(f"error: {name}: {other} never came")
 if (here / f"{name}.fail").exists():
-    if (here / f"{name}.fail").read_text() == "once":
+    kind = (here / f"{name}.fail").read_text()
+    if kind in ("once", "for good"):
         (here / f"{name}.fail").unlink()
+    if kind == "for good":
+        print(f"error: {name}: the iron is clay", file=sys.stderr)
+        sys.exit(2)
     sys.exit(f"error: {name}: no iron in the fire\\nput some in")
 words = "".join(pathlib.Path(path).read_text() for path in inputs)
 pathlib.Path(out).write_text(words.upper())
@@ -233,6 +237,15 @@ class TestWalk:
         assert ending.status == 0
         assert states(said)["heat@right"] == "ran"
         assert "trying again" in said
+
+    def test_walk_does_not_retry_what_a_person_must_mend(self, project):
+        (project / "control" / "right.fail").write_text("for good")
+
+        ending, said = walk(until="heat")
+
+        assert ending.status == 1
+        assert "the iron is clay" in said
+        assert "trying again" not in said
 
     def test_walk_does_not_retry_a_stage_whose_meta_is_silent(self, project):
         (project / "control" / "ore.fail").write_text("once")

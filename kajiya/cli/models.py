@@ -19,6 +19,8 @@ def lineage(
 ) -> None:
     """Show what a registered version was made from, down to the sources.
 
+    Read from the version itself, so it works without the files it was made from.
+
     Examples:
 
         kajiya lineage kajiya-smoke/3
