@@ -71,9 +71,9 @@ def _with(path: Path, new: list[Exclusion], every: list[Exclusion]) -> str:
     text = path.read_text(encoding="utf-8") if path.exists() else _HEADER
     node = yaml.compose(text)
     if node is None:
-        return _ended(text) + _listed(new)
+        return _ended(text or _HEADER) + _listed(new)
     if node.flow_style:
-        return _ended(text[: node.start_mark.index]) + _listed(every)
+        return _ended(text[: node.start_mark.index] or _HEADER) + _listed(every)
     # Entries of one list must begin in one column, and nothing may follow an explicit end of the document.
     indented = "".join(" " * node.start_mark.column + line for line in _listed(new).splitlines(keepends=True))
     end = node.value[-1].end_mark.index if text[node.end_mark.index :].startswith("...") else len(text)
