@@ -13,6 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from kajiya.utf8 import buffers
+from kajiya.utf8 import decode as decode_character
+
 # Odd, so that no window of n-grams loses the oldest character; any large odd constant serves.
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
@@ -50,41 +53,18 @@ def decode(texts: pa.Array, table: npt.NDArray[np.uint32]) -> Points:
 
     texts: string or large_string without nulls.
     """
-    if texts.type != pa.large_string():
-        texts = texts.cast(pa.large_string())
-    _, offsets, data = texts.buffers()
-    if data is None or len(texts) == 0:
-        return Points(np.zeros(0, np.uint32), np.zeros(len(texts) + 1, np.int64))
-    bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    return Points(*_decode(np.frombuffer(data, np.uint8), bounds, table))
+    return Points(*_decode(*buffers(texts), table))
 
 
 @njit(cache=True, nogil=True)
 def _decode(data, bounds, table):  # type: ignore[no-untyped-def]
     points = np.empty(bounds[-1] - bounds[0], np.uint32)
     offsets = np.zeros(len(bounds), np.int64)
-    low = np.uint32(0x3F)
     n = 0
     for text in range(len(bounds) - 1):
         i = bounds[text]
         while i < bounds[text + 1]:
-            point = np.uint32(data[i])
-            if point < 0x80:
-                size = 1
-            elif point < 0xE0:
-                point = (point & np.uint32(0x1F)) << np.uint32(6) | np.uint32(data[i + 1]) & low
-                size = 2
-            elif point < 0xF0:
-                middle = (np.uint32(data[i + 1]) & low) << np.uint32(6)
-                point = (point & np.uint32(0x0F)) << np.uint32(12) | middle | np.uint32(data[i + 2]) & low
-                size = 3
-            else:
-                high = (np.uint32(data[i + 1]) & low) << np.uint32(12)
-                middle = (np.uint32(data[i + 2]) & low) << np.uint32(6)
-                point = (
-                    (point & np.uint32(0x07)) << np.uint32(18) | high | middle | np.uint32(data[i + 3]) & low
-                )
-                size = 4
+            point, size = decode_character(data, i)
             if point < len(table):
                 point = table[point]
             points[n] = point

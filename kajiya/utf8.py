@@ -7,9 +7,11 @@ from numba import njit
 
 
 def buffers(chunk: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """(bytes, offsets) of a large_string array; text i is bytes[offsets[i]:offsets[i + 1]], a null is empty."""
+    """(bytes, offsets) of an array of strings; text i is bytes[offsets[i]:offsets[i + 1]], a null is empty."""
     if not len(chunk):
         return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    if chunk.type != pa.large_string():
+        chunk = chunk.cast(pa.large_string())
     _, offsets, data = chunk.buffers()
     places = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
     return (np.frombuffer(data, np.uint8) if data and data.size else np.zeros(0, np.uint8)), places
@@ -17,7 +19,11 @@ def buffers(chunk: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int6
 
 @njit(cache=True, nogil=True, inline="always")
 def decode(data, i):  # type: ignore[no-untyped-def]
-    """(code point, bytes) of the character that begins at byte i of valid UTF-8."""
+    """(code point, bytes) of the character that begins at byte i of valid UTF-8.
+
+    The one decoder for text that Arrow has checked, but for two that do other work in the same step: clean's
+    takes any bytes and counts what is wrong with them, and the search of kajiya.lm.unigram.
+    """
     lead = np.int64(data[i])
     if lead < 0x80:
         return lead, 1

@@ -122,9 +122,9 @@ def _settled_naively(text: str) -> str:
         for place in range(len(text)):
             left, right = text[:place], text[place + 1 :]
             runs = (_katakana_run(left[::-1]), _katakana_run(right))
-            if text[place] == "―" and sorted(min(run, 2) for run in runs) == [1, 2]:
-                if left[-1] not in "ンッ" and right[0] != "ー":
-                    text = f"{left}ー{right}"
+            is_long = text[place] == "―" and sorted(min(run, 2) for run in runs) == [1, 2]
+            if is_long and left[-1] not in "ンッ" and right[0] != "ー":
+                text = f"{left}ー{right}"
     return text
 
 

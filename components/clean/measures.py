@@ -178,7 +178,7 @@ def _count(points, offsets, table):
     counts = np.zeros((documents, 17), np.int64)
     solid = np.empty(len(points), np.uint32)
     ends = np.zeros(documents + 1, np.int64)
-    j = 0
+    j = np.int64(0)  # typed: a literal 0 would have every callee compiled once more
     for document in range(documents):
         row = counts[document]
         begin = j

@@ -22,7 +22,6 @@ from components.clean.composition import composed
 from components.clean.utf8 import Decoded
 from kajiya.ngrams import Points
 
-
 _REACH = 2  # characters on either side by which a mark's meaning may change when another mark changes
 
 
@@ -64,7 +63,7 @@ def _normalize(points, offsets, tables):
 @njit(cache=True, nogil=True)
 def _respell(text, out, marks, tables):
     """Write the text in its new spelling. Returns its length, and the number of the places noted in `marks`."""
-    j, count = 0, 0
+    j, count = np.int64(0), 0  # typed: a literal 0 would have every callee compiled once more
     wide = False  # the last character written stands for a run of wide spaces
     for i in range(len(text)):
         point = text[i]
@@ -124,9 +123,9 @@ def _write_by_company(text, i, out, j, tables):
     """Write text[i], which depends on what stands before it, at out[j]. Returns the new j."""
     point = text[i]
     if point in (0x3099, 0xFF9E):
-        return _join_mark(out, j, tables.voicing, 0x309B)
+        return _join_mark(out, j, tables.voicing, np.uint32(0x309B))
     if point in (0x309A, 0xFF9F):
-        return _join_mark(out, j, tables.semi_voicing, 0x309C)
+        return _join_mark(out, j, tables.semi_voicing, np.uint32(0x309C))
     if point == 0x3035 and j > 0 and (out[j - 1] == 0x3033 or out[j - 1] == 0x3034):
         out[j - 1] -= 2  # 〳〵 and 〴〵 are one mark in two halves: 〱 and 〲
         return j
@@ -154,6 +153,15 @@ def _join_mark(out, j, joined, alone):
 
 @njit(cache=True, nogil=True)
 def _settle_marks(out, marks):
+    """Choose the meaning of every mark; a wide hyphen with none of its own is a hyphen."""
+    _settle(out, marks)
+    for i in marks:
+        if out[i] == 0xFF0D:
+            out[i] = 0x2D
+
+
+@njit(cache=True, nogil=True)
+def _settle(out, marks):
     """Choose between the meanings of ．，―─—−－‐‾, which stand at `marks`, until nothing changes any more.
 
     A mark changes once at most, and what it means hangs on no other mark than those within _REACH. So after a
@@ -169,10 +177,7 @@ def _settle_marks(out, marks):
         number, behind = np.int64(-1), np.int64(-1)  # marks up to `behind` stand behind a change
         place = 0
         while place < count or number < behind:
-            if number < behind:
-                number += 1
-            else:
-                number = due[place]
+            number = number + 1 if number < behind else due[place]
             while place < count and due[place] <= number:
                 place += 1
             to = _settled(out, marks[number])
@@ -186,9 +191,6 @@ def _settle_marks(out, marks):
                     later[after] = other
                     after += 1
         due, later, count = later, due, after
-    for i in marks:
-        if out[i] == 0xFF0D:
-            out[i] = 0x2D
 
 
 @njit(cache=True, nogil=True)

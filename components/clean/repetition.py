@@ -20,7 +20,7 @@ def repetition(points, offsets, n):
     some 10^5 documents of 10^4 characters.
     """
     documents = len(offsets) - 1
-    longest = 0
+    longest = np.int64(0)
     for document in range(documents):
         longest = max(longest, offsets[document + 1] - offsets[document])
     size = _table_size(longest)
@@ -77,7 +77,7 @@ def _count_repeated(text, n, slots, counts, stamp):
 def duplicate_lines(points, offsets):
     """Per document: how many of the non-empty lines stood in it before, white space aside."""
     documents = len(offsets) - 1
-    most = 1
+    most = np.int64(1)
     for document in range(documents):
         lines = 1
         for i in range(offsets[document], offsets[document + 1]):

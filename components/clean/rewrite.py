@@ -30,19 +30,16 @@ def rewritten(texts: Points, edits: Edits) -> Points:
 def _rewrite(points, offsets, begins, ends, new, new_offsets):
     out = np.empty(len(points) + len(new), np.uint32)
     out_offsets = np.zeros(len(offsets), np.int64)
-    j, edit = 0, 0
+    j, edit = np.int64(0), np.int64(0)
     for document in range(len(offsets) - 1):
         i, last = offsets[document], offsets[document + 1]
         start = j
         if edit == len(begins) or begins[edit] >= last:
-            out[j : j + last - i] = points[i:last]
-            j += last - i
+            j = _copy(points, i, last, out, j)
         else:
             while i < last:
                 if edit < len(begins) and i == begins[edit]:
-                    length = new_offsets[edit + 1] - new_offsets[edit]
-                    out[j : j + length] = new[new_offsets[edit] : new_offsets[edit + 1]]
-                    j += length
+                    j = _copy(new, new_offsets[edit], new_offsets[edit + 1], out, j)
                     i = ends[edit]
                     edit += 1
                     continue
@@ -57,3 +54,12 @@ def _rewrite(points, offsets, begins, ends, new, new_offsets):
                 j -= 1
         out_offsets[document + 1] = j
     return out, out_offsets
+
+
+@njit(cache=True, nogil=True)
+def _copy(points, begin, end, out, j):
+    """Put points[begin:end] at out[j]; returns the place after. Assigning slices would take a second to compile."""
+    for i in range(begin, end):
+        out[j] = points[i]
+        j += 1
+    return j

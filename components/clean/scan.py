@@ -140,7 +140,8 @@ def _likely(bits, length, letters, digits, hits):
 @njit(cache=True, nogil=True)
 def _doubled(array):
     result = np.empty(2 * len(array), array.dtype)
-    result[: len(array)] = array
+    for i in range(len(array)):  # assigning a slice would take two seconds to compile
+        result[i] = array[i]
     return result
 
 

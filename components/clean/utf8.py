@@ -18,6 +18,7 @@ from components.clean.characters import (
     SJIS_LEAD,
 )
 from kajiya.ngrams import Points
+from kajiya.utf8 import buffers
 
 _REPLACEMENT = 0xFFFD
 
@@ -32,9 +33,7 @@ class Decoded(NamedTuple):
 
 def decode(texts: pa.Array) -> Decoded:
     """texts: large_string. Bytes that are no UTF-8 become U+FFFD; surrogates are joined, or dropped when alone."""
-    _, offsets, data = texts.buffers()
-    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    content = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    content, ends = buffers(texts)
     points, starts, damage, composes = _decode(content, ends, FLAGS)
     return Decoded(Points(points[: starts[-1]], starts), damage, composes)
 
@@ -63,8 +62,11 @@ def _decode(data, ends, flags):
 
 @njit(cache=True, nogil=True)
 def _decode_text(data, points, j, flags):
-    """Write one text at points[j]. Returns where it ends, its traces of damage, the flags of its characters."""
-    i, broken, seen = 0, 0, np.uint8(0)
+    """Write one text at points[j]. Returns where it ends, its traces of damage, the flags of its characters.
+
+    Not with kajiya.utf8.decode, which may rely on valid UTF-8: what comes from outside may be any bytes.
+    """
+    i, broken, seen = np.int64(0), 0, np.uint8(0)  # typed: a literal has every callee compiled once more
     before, previous = np.uint32(0), np.uint8(0)
     while i < len(data):
         if data[i] < 0x80:
@@ -150,7 +152,10 @@ def _is_trace(before, point, previous, flag):
 
 @njit(cache=True, nogil=True)
 def _encode(points, offsets):
-    data = np.empty(3 * len(points) + np.sum(points > 0xFFFF), np.uint8)
+    beyond = 0
+    for point in points:
+        beyond += point > 0xFFFF
+    data = np.empty(3 * len(points) + beyond, np.uint8)
     ends = np.zeros(len(offsets), np.int64)
     j = 0
     for document in range(len(offsets) - 1):

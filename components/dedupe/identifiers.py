@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from kajiya.utf8 import buffers
+
 
 class IdWriter:
     """Writes the ids of one shard: `PATH.id_bytes` one after another, `PATH.id_lengths` their lengths."""
@@ -24,8 +26,8 @@ class IdWriter:
         self._lengths.close()
 
     def add(self, ids: pa.Array) -> None:
-        offsets, data = _buffers(ids)
-        self._bytes.write(data[offsets[0] : offsets[-1]])
+        data, offsets = buffers(ids)
+        self._bytes.write(data[offsets[0] : offsets[-1]].data)
         np.diff(offsets).tofile(self._lengths)
 
 
@@ -58,17 +60,7 @@ def take_ids(folder: Path, documents: np.ndarray) -> pa.Array:
 
 def hash_ids(ids: pa.Array) -> np.ndarray:
     """uint64 per id; equal hashes are compared by the ids themselves."""
-    offsets, data = _buffers(ids)
-    return _hash(np.frombuffer(data, np.uint8), offsets)
-
-
-def _buffers(ids: pa.Array) -> tuple[np.ndarray, memoryview]:
-    if not len(ids):
-        return np.zeros(1, np.int64), memoryview(b"")
-    ids = ids.cast(pa.large_string())
-    _, offsets, data = ids.buffers()
-    bounds = np.frombuffer(offsets, np.int64)[ids.offset : ids.offset + len(ids) + 1]
-    return bounds, memoryview(data)
+    return _hash(*buffers(ids))
 
 
 @njit(cache=True, nogil=True)

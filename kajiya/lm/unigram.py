@@ -15,6 +15,7 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[att
 
 from kajiya.lm.tokenizer import NORMAL, SEGMENT
 from kajiya.lm.trie import build_trie
+from kajiya.utf8 import buffers
 
 _BYTE = 6  # of sentencepiece.proto
 _STEPS = 256
@@ -42,9 +43,7 @@ class Unigram(NamedTuple):
 
     def encode(self, texts: pa.LargeStringArray) -> Encoded:
         """Ids of texts without nulls; no piece is left out for what it looks like ("</s>" is letters)."""
-        _, offsets, data = texts.buffers()
-        borders = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-        content = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+        content, borders = buffers(texts)
         return Encoded(*_encode(content, borders, self.nodes, self.symbols, self.ids, self.bytes))
 
 
@@ -94,7 +93,11 @@ def _encode(data, offsets, nodes, symbols, ids, bytes_):  # type: ignore[no-unty
 
 @njit(cache=True, nogil=True)
 def _read_segment(data, begin, stop, symbols, segment):  # type: ignore[no-untyped-def]
-    """Decode UTF-8 up to the next newline or 。; returns how many characters, and the byte after them."""
+    """Decode UTF-8 up to the next newline or 。; returns how many characters, and the byte after them.
+
+    On its own, in 32 bits: kajiya.utf8.decode gives every character as a pair of 64-bit numbers, and this is
+    the innermost loop of the tokenizer.
+    """
     size, i = 0, begin
     while i < stop:
         segment[size, 1] = i - begin
