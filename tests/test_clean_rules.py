@@ -4,6 +4,7 @@ import pytest
 from clean_texts import OTHER_PROSE, PROSE, batch
 
 from components.clean.rules import judged
+from components.clean.rules.script import JapaneseShare
 from components.clean.rules.sentences import OpenEnd
 from components.clean.rulesets import RULE_SETS
 
@@ -61,3 +62,8 @@ def test_rule_measures_a_text_alike_alone_and_between_others():
         assert together.duplicate_ngram_share(n).tolist() == alone
     assert together.duplicate_line_share.tolist() == [0, 0, 0, 0, 0.5]
     assert together.duplicate_ngram_share(5)[2] == 45 / 46
+
+
+@pytest.mark.parametrize("text", ["한국어로 쓴 글입니다", "\ue000\ue001", "゠"])
+def test_japanese_share_of_what_is_no_japanese_script_is_zero(text):
+    assert JapaneseShare().measure(batch(text)).tolist() == [0]

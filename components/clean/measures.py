@@ -15,8 +15,11 @@ from components.clean.automaton import Automaton, automaton
 from components.clean.repetition import duplicate_lines, repetition
 from components.clean.utf8 import encode
 from kajiya.ngrams import Points
+from kajiya.scripts import HIRAGANA, KANJI, KATAKANA, NONE, RARE_KANJI, script_table
 
-SPACE, HIRAGANA, KATAKANA, KANJI, LATIN, DIGIT, STOP, OTHER = range(8)
+# The scripts' numbers, with white space in the place of no script.
+SPACE, STOP, OTHER = NONE, 6, 7
+_RARE_KANJI, _AFTER_RARE_KANJI = RARE_KANJI
 # After the classes in a row of counts.
 _LINES, _CUT_LINES, _ENDS, _OPEN, _FULL_STOPS, _SENTENCES, _CUT_SENTENCES, _LONGEST, _KANA_AT_START = range(
     8, 17
@@ -26,19 +29,12 @@ _HEAD = 50  # characters, for _KANA_AT_START
 
 def _class_table() -> np.ndarray:
     """Character class of every code point of the basic plane."""
-    table = np.full(0x10000, OTHER, np.uint8)
-    ranges = [
-        (KATAKANA, "゠ヿ"), (KATAKANA, "ㇰㇿ"), (HIRAGANA, "ぁゟ"),
-        (KANJI, "㐀䶿"), (KANJI, "一鿿"), (KANJI, "豈﫿"), (KANJI, "々〇"),
-        (LATIN, "AZ"), (LATIN, "az"), (LATIN, "Àɏ"), (DIGIT, "09"),
-    ]  # fmt: skip
-    for kind, (first, last) in ranges:
-        table[ord(first) : ord(last) + 1] = kind
+    table = script_table()
+    table[table == NONE] = OTHER
     for blank in " \t\n\u3000":
         table[ord(blank)] = SPACE
     for stop in "。！？!?.．":
         table[ord(stop)] = STOP
-    table[ord("・")] = OTHER
     return table
 
 
@@ -189,7 +185,7 @@ def _count(points, offsets, table):
             kind = OTHER
             if point < 0x10000:
                 kind = table[point]
-            elif 0x20000 <= point < 0x40000:
+            elif _RARE_KANJI <= point < _AFTER_RARE_KANJI:
                 kind = KANJI
             row[kind] += 1
             if kind == SPACE:

@@ -7,28 +7,19 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from kajiya.scripts import KANJI, NONE, RARE_KANJI, script_table
 from kajiya.utf8 import buffers, decode
 
-OTHER, HIRAGANA, KATAKANA, KANJI, LATIN, DIGIT, HANGUL, LETTER, UNREADABLE, AT_SIGN = range(10)
+# After the scripts' numbers.
+OTHER, HANGUL, LETTER, UNREADABLE, AT_SIGN = NONE, 6, 7, 8, 9
 SPACE, RETURN, NEWLINE = range(10, 13)  # white space comes last
 _LINES, _CHARACTERS, _COLUMNS = 13, 14, 15
 
+_RARE_KANJI, _AFTER_RARE_KANJI = RARE_KANJI
 _RANGES = (
-    (0x3041, 0x309F, HIRAGANA),
-    (0x30A1, 0x30FF, KATAKANA),
-    (0x31F0, 0x31FF, KATAKANA),
-    (0xFF66, 0xFF9F, KATAKANA),
-    # 々, 〆 and 〇 are no kanji for Unicode, yet stand in any Japanese text.
-    (0x3005, 0x3007, KANJI),
-    (0x3400, 0x4DBF, KANJI),
-    (0x4E00, 0x9FFF, KANJI),
-    (0xF900, 0xFAFF, KANJI),
     (0x1100, 0x11FF, HANGUL),
     (0x3130, 0x318F, HANGUL),
     (0xAC00, 0xD7AF, HANGUL),
-    (0x0041, 0x024F, LATIN),
-    (0x1E00, 0x1EFF, LATIN),
-    (0xFF21, 0xFF5A, LATIN),
     (0x00, 0x08, UNREADABLE),
     (0x0E, 0x1F, UNREADABLE),
     (0x7F, 0x9F, UNREADABLE),
@@ -39,20 +30,15 @@ _RANGES = (
 
 def _class_table() -> npt.NDArray[np.uint8]:
     """Class of each code point of the basic plane."""
-    table = np.zeros(0x10000, np.uint8)
-    for point in range(0x10000):
-        character = chr(point)
-        if character.isspace():
-            table[point] = SPACE
-        elif character.isdigit():
-            table[point] = DIGIT
-        elif character.isalpha():
+    table = script_table()
+    for point in np.flatnonzero(table == NONE):
+        if chr(point).isalpha():
             table[point] = LETTER
     for first, last, kind in _RANGES:
-        for point in range(first, last + 1):
-            if table[point] != SPACE and (kind != LATIN or table[point] == LETTER):
-                table[point] = kind
-    table[0x30FB] = OTHER  # ・
+        table[first : last + 1] = kind
+    for point in range(0x10000):
+        if chr(point).isspace():
+            table[point] = SPACE
     table[0x40] = table[0xFF20] = AT_SIGN
     table[0x0D], table[0x0A] = RETURN, NEWLINE
     return table
@@ -117,7 +103,7 @@ def _count(data, offsets, table):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _beyond(point):  # type: ignore[no-untyped-def]
     """Class of a code point beyond the basic plane: rare kanji, private use, or a symbol such as emoji."""
-    if 0x20000 <= point < 0x33480:
+    if _RARE_KANJI <= point < _AFTER_RARE_KANJI:
         return np.uint8(KANJI)
     return np.uint8(UNREADABLE) if point >= 0xF0000 else np.uint8(OTHER)
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from components.validate import characters as ch
 from components.validate.profile import BINS, Profile, Source
 from components.validate.settings import ValidateSettings
+from kajiya import scripts
 from kajiya.shards import read_shard
 
 # What the cleaning masks, written anew: a check that shared its patterns would miss what it missed.
@@ -82,22 +83,25 @@ def measure_language(table: pa.Table, counts: ch.Counts) -> npt.NDArray[np.objec
     Kana are Japanese alone; Latin letters are English when a document said to be `en` has its small words.
     """
     of = counts.classes.T
-    letters = of[[ch.HIRAGANA, ch.KATAKANA, ch.KANJI, ch.LATIN, ch.HANGUL, ch.LETTER]].sum(axis=0)
+    letters = of[
+        [scripts.HIRAGANA, scripts.KATAKANA, scripts.KANJI, scripts.LATIN, ch.HANGUL, ch.LETTER]
+    ].sum(axis=0)
     share = of / np.maximum(letters, 1)
-    kana = share[ch.HIRAGANA] + share[ch.KATAKANA]
+    kana = share[scripts.HIRAGANA] + share[scripts.KATAKANA]
     conditions = [
         letters < _FEW_LETTERS,
-        (kana >= 0.1) | ((kana >= 0.03) & (kana + share[ch.KANJI] >= 0.5)),  # minutes list names in kanji
+        (kana >= 0.1)
+        | ((kana >= 0.03) & (kana + share[scripts.KANJI] >= 0.5)),  # minutes list names in kanji
         share[ch.HANGUL] >= 0.3,
-        share[ch.KANJI] >= 0.3,
-        share[ch.LATIN] >= 0.5,
+        share[scripts.KANJI] >= 0.3,
+        share[scripts.LATIN] >= 0.5,
     ]
     found = np.select(conditions, ["", "ja", "ko", "zh", "latin"], "other").astype(object)
     english = np.flatnonzero((found == "latin") & (_strings(table, "language") == "en"))
     texts = pl.Series(table["text"].take(pa.array(english)).to_pylist(), dtype=pl.String)
     words = texts.str.count_matches(_ENGLISH_WORDS).to_numpy()
     # English has a small word in four; names and numbers about one in ten. A word has about five letters.
-    found[english[words >= of[ch.LATIN][english] / 5 * 0.05]] = "en"
+    found[english[words >= of[scripts.LATIN][english] / 5 * 0.05]] = "en"
     return found
 
 
@@ -107,7 +111,7 @@ def find_faults(
     """Per fault the documents that have it."""
     language, visible = _strings(table, "language"), counts.visible
     of = counts.classes.T
-    japanese = of[ch.HIRAGANA] + of[ch.KATAKANA] + of[ch.KANJI]
+    japanese = of[scripts.HIRAGANA] + of[scripts.KATAKANA] + of[scripts.KANJI]
     expected = np.where(np.isin(language, ["ja", "ko", "zh", "en"]), language, "latin")
     text = table["text"]
     return {
@@ -121,7 +125,7 @@ def find_faults(
         "unreadable": of[ch.UNREADABLE] > 0,
         "line_ends": of[ch.RETURN] > 0,
         "emails": _matches(text, counts.classes[:, ch.AT_SIGN] > 0, EMAIL),
-        "phones": _matches(text, of[ch.DIGIT] >= 9, PHONE),
+        "phones": _matches(text, of[scripts.DIGIT] >= 9, PHONE),
         "url": ~_strings_match(table["url"], r"^https?://\S+$"),
         "id_prefix": ~_prefixed(table),
     }
@@ -133,11 +137,11 @@ def histogram_bins(counts: ch.Counts) -> dict[str, npt.NDArray[np.int64]]:
     values = {
         "length_chars": counts.characters,
         "line_chars": counts.characters / np.maximum(counts.lines, 1),
-        "hiragana_share": counts.classes[:, ch.HIRAGANA] / visible,
-        "katakana_share": counts.classes[:, ch.KATAKANA] / visible,
-        "kanji_share": counts.classes[:, ch.KANJI] / visible,
-        "latin_share": counts.classes[:, ch.LATIN] / visible,
-        "digit_share": counts.classes[:, ch.DIGIT] / visible,
+        "hiragana_share": counts.classes[:, scripts.HIRAGANA] / visible,
+        "katakana_share": counts.classes[:, scripts.KATAKANA] / visible,
+        "kanji_share": counts.classes[:, scripts.KANJI] / visible,
+        "latin_share": counts.classes[:, scripts.LATIN] / visible,
+        "digit_share": counts.classes[:, scripts.DIGIT] / visible,
         "symbol_share": (counts.classes[:, ch.OTHER] + counts.classes[:, ch.AT_SIGN]) / visible,
     }
     return {feature: np.searchsorted(BINS[feature], value, "right") - 1 for feature, value in values.items()}

@@ -2,8 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from components.clean.measures import HIRAGANA, KANJI, KATAKANA, LATIN, OTHER, STOP, Batch
+from components.clean.measures import OTHER, STOP, Batch
 from components.clean.rules.base import BaseRule, Count, Share, Values
+from kajiya.scripts import HIRAGANA, KANJI, KATAKANA, LATIN
 
 
 class Length(BaseRule):
