@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import shard_stage
 from corpus_folders import output_bytes, write_source
+from s3fs import S3FileSystem
 from shard_stage import SharpenSettings
 
 from kajiya.errors import KajiyaError
@@ -69,6 +70,7 @@ def bucket(server, monkeypatch):
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
+    S3FileSystem.clear_instance_cache()  # it would go on asking the server of another file's tests
     path = parse_path(f"s3://bucket-{len(list(folder.iterdir()))}")
     path.fs.mkdir(path.path)
     return path, folder / path.path.strip("/")
