@@ -187,7 +187,7 @@ def test_clean_reads_and_writes_s3_from_the_command_line(bucket, crawled, tmp_pa
 def test_wrong_secret_is_told_without_it(bucket, crawled, tmp_path):
     done = clean(bucket, tmp_path, AWS_SECRET_ACCESS_KEY="not-the-right-one")
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "error: clean: s3://" in done.stderr
     assert "S3 refuses access" in done.stderr
     assert "Traceback" not in done.stderr
