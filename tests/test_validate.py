@@ -19,6 +19,7 @@ from components.validate.examination import Examiner
 from components.validate.repeats import find_repeats
 from components.validate.scan import find_faults, measure_language
 from components.validate.suite import Check
+from kajiya import scripts
 from kajiya.errors import KajiyaError
 from kajiya.records import DOCUMENT
 from kajiya.shards import write_dataset
@@ -202,12 +203,12 @@ def test_characters_are_counted_by_script():
     assert counts.lines.tolist() == [1, 0, 0, 3, 1]
     assert counts.visible.tolist() == [6, 0, 0, 10, 6]
     of = counts.classes.T
-    assert of[characters.KANJI].tolist() == [2, 0, 0, 2, 0]
-    assert of[characters.HIRAGANA].tolist() == [1, 0, 0, 0, 0]
-    assert of[characters.KATAKANA].tolist() == [0, 0, 0, 5, 0]
+    assert of[scripts.KANJI].tolist() == [2, 0, 0, 2, 0]
+    assert of[scripts.HIRAGANA].tolist() == [1, 0, 0, 0, 0]
+    assert of[scripts.KATAKANA].tolist() == [0, 0, 0, 5, 0]
     assert of[characters.HANGUL].tolist() == [0, 0, 0, 2, 0]
-    assert of[characters.LATIN].tolist() == [2, 0, 0, 0, 3]
-    assert of[characters.DIGIT].tolist() == [1, 0, 0, 0, 0]
+    assert of[scripts.LATIN].tolist() == [2, 0, 0, 0, 3]
+    assert of[scripts.DIGIT].tolist() == [1, 0, 0, 0, 0]
     assert of[characters.RETURN].tolist() == [0, 0, 0, 1, 0]
     assert of[characters.AT_SIGN].tolist() == [0, 0, 0, 0, 2]
     assert of[characters.UNREADABLE].tolist() == [0, 0, 0, 0, 1]
