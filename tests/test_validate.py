@@ -329,7 +329,7 @@ def test_stage_from_the_command_line_stops_with_the_reason(corpus, tmp_path):
     ]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "error: validate: the corpus fails 1" in done.stderr
     assert "generator_allowed" in done.stderr
     assert "gpt-4" in done.stderr
