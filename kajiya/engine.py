@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from kajiya.errors import KajiyaError, disk_error
+from kajiya.errors import KajiyaError, PassingError, disk_error
 from kajiya.ledger import Ledger, Pages
 from kajiya.shard_progress import ShardProgress, progress, shard_of
 from kajiya.workers import LocalWorkers, WorkerKilledError
@@ -174,7 +174,8 @@ def _explained(failures: list[tuple[_Job, Exception]], description: str, kept_of
         message += "\nSo failed: " + ", ".join(job.name for job, _ in failures) + "."
     if kept_of:
         message += f"\nThe other {kept_of - len(failures)} of {kept_of} shards are done and kept: run again."
-    explained = KajiyaError(f"{description}: {message}")
+    passing = all(isinstance(one, PassingError) for _, one in failures)
+    explained = (PassingError if passing else KajiyaError)(f"{description}: {message}")
     explained.__cause__ = error
     return explained
 

@@ -101,7 +101,7 @@ def identity_by_content(config: Any, inputs: list[Path]) -> str:
     for path in inputs:
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         for file in files:
-            digest.update(str(file.relative_to(path)).encode())
+            digest.update(_encoded(file.relative_to(path), path))
             with open(file, "rb") as handle:
                 while block := handle.read(1 << 22):
                     digest.update(block)
@@ -115,8 +115,19 @@ def identity_by_listing(config: Any, inputs: list[Path], module: str) -> str:
     for path in inputs:
         for name, state in list_files(path).items():
             if not is_below_hidden(name):
-                digest.update(f"{name} {state}\n".encode())
+                digest.update(_encoded(name, path) + f" {state}\n".encode())
     return digest.hexdigest()
+
+
+def _encoded(name: object, folder: Path) -> bytes:
+    """A file's name as UTF-8. Raises KajiyaError for one that is none, as Windows' archives bring (CP932)."""
+    try:
+        return str(name).encode()
+    except UnicodeEncodeError:
+        raise KajiyaError(
+            f"{folder}: the file name {os.fsencode(str(name))!r} is not UTF-8, and documents are named by their file. "
+            "Rename it, e.g. `convmv -f cp932 -t utf8 -r --notest FOLDER`, or unpack with `unzip -O cp932`."
+        ) from None
 
 
 def _lock(out: Path) -> Path:

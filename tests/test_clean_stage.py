@@ -10,6 +10,7 @@ from clean_texts import OTHER_PROSE, PROSE
 from corpus_folders import kept, output_bytes, rejected, write_source
 
 from components.clean import CleanSettings, run
+from components.clean.documents import clean_documents
 from components.clean.rulesets import RULE_SETS
 from kajiya.errors import KajiyaError
 from kajiya.exclusions import Exclusion, add
@@ -59,12 +60,22 @@ def test_clean_of_an_empty_source_says_which(tmp_path: Path):
         execute(run, CleanSettings(rules="web-ja"), [source, EXCLUSIONS], tmp_path / "clean" / "web")
 
 
+def test_clean_that_keeps_nothing_names_the_reasons(tmp_path: Path):
+    source = write_source(tmp_path / "crawl" / "web", {"a": "短い。", "b": "短い。"})
+    with pytest.raises(KajiyaError, match=r"crawl/web: all 2 documents were rejected \(length 2\)"):
+        execute(run, CleanSettings(rules="web-ja"), [source, EXCLUSIONS], tmp_path / "clean" / "web")
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
         ("{rules: web-jp}", "clean.web.rules: no rule set of this name, known are: web-ja"),
         ("{rules: {documents: [{rule: length, min_char: 3}]}}", "min_char: unknown setting"),
         ("{}", "clean.web.rules: must be given"),
+        (
+            "{rules: {from: web-ja, change: {length: {min_chars: 5000, max_chars: 10}}}}",
+            "rule length: min_chars 5000 is above max_chars 10: no document could pass",
+        ),
     ],
 )
 def test_clean_with_a_wrong_setting_names_file_line_and_key(tmp_path: Path, section, message):
@@ -170,8 +181,8 @@ def test_rejected_document_tells_value_and_threshold(measured: Path):
 def test_every_named_set_measures_every_text_as_a_number(tmp_path: Path, name):
     texts = {"prose": PROSE, "one": "あ", "code": "def f(x):\n    return x + 1\n" * 5, "sign": "★" * 30}
     source = write_source(tmp_path / "crawl" / "web", texts)
-    execute(run, CleanSettings(rules=name), [source, EXCLUSIONS], tmp_path / "out")
-    table = pq.read_table(list_shards(tmp_path / "out" / "measures")[0])
+    documents = next(read_dataset(source))
+    table = clean_documents(documents, RULE_SETS[name], True, {}).measures
     values = np.array([table[rule.name].to_numpy() for rule in RULE_SETS[name].documents])
     assert values.shape == (len(RULE_SETS[name].documents), 4)
     assert np.isfinite(values).all()

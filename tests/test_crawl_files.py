@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import random
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from crawl_world import (
 
 from components.crawl import run
 from components.crawl.json_lines import read_json_lines
-from kajiya.errors import KajiyaError
+from kajiya.errors import KajiyaError, PassingError
 from kajiya.stage import execute
 
 
@@ -120,6 +121,30 @@ def test_files_input_that_is_a_file_asks_for_its_folder(tmp_path):
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(KajiyaError, match=r"a\.txt: a file, not a folder"):
         execute(run, settings(FILES), [tmp_path / "a.txt"], tmp_path / "crawl" / "s")
+
+
+def test_files_link_without_target_is_named(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("x")
+    (tmp_path / "in" / "l.txt").symlink_to("gone.txt")
+    with pytest.raises(KajiyaError, match=r"l\.txt: a symbolic link whose target gone\.txt is missing"):
+        crawl(tmp_path, FILES)
+
+
+def test_files_name_that_is_not_utf8_is_named(tmp_path):
+    (tmp_path / "in").mkdir()
+    with open(os.fsencode(tmp_path / "in") + b"/" + "鍛冶.txt".encode("cp932"), "wb") as handle:
+        handle.write(b"x")
+    with pytest.raises(KajiyaError, match=r"the file name b'.*\.txt' is not UTF-8.*convmv"):
+        crawl(tmp_path, FILES)
+
+
+def test_files_address_that_does_not_answer_is_a_passing_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAJIYA_HTTP_ATTEMPTS", "2")
+    with serve_source(Source()) as gone:
+        url = gone.url
+    with pytest.raises(PassingError, match="gave up after 2 tries"):
+        crawl(tmp_path, {**FILES, "paths": [], "urls": {f"{url}/x.jsonl": "0" * 64}})
 
 
 def test_truncated_zst_is_named(tmp_path):

@@ -72,6 +72,11 @@ def test_warc_pages_become_their_main_text(tmp_path):
     assert (found[0]["title"], found[0]["language"], str(found[0]["date"])) == ("題", "ja", "2024-01-02")
     assert found[0]["url"] == "https://a.example/1"
     assert report.flows["s"].rejected == {"http_status": 1, "not_html": 1, "truncated": 1}
+    assert [(row["reason"], row["detail"]) for row in rows(tmp_path, rejected=True)] == [
+        ("http_status", "404"),
+        ("not_html", "application/json"),
+        ("truncated", "length"),
+    ]
 
 
 def test_warc_page_of_a_codec_that_never_decodes_does_not_end_the_crawl(tmp_path):
@@ -81,6 +86,13 @@ def test_warc_page_of_a_codec_that_never_decodes_does_not_end_the_crawl(tmp_path
     )
     crawl(tmp_path, VALUES)
     assert [row["id"] for row in rows(tmp_path)] == ["s:a.warc.gz:0", "s:a.warc.gz:1"]
+
+
+def test_warc_page_without_mapped_columns_keeps_its_address_and_date(tmp_path):
+    write(tmp_path, "a.warc.gz", [response(1, page(ARTICLE))])
+    crawl(tmp_path, FILES)
+    (row,) = rows(tmp_path)
+    assert (row["url"], str(row["date"]), row["title"]) == ("https://a.example/1", "2024-01-02", None)
 
 
 def test_wet_texts_become_documents_in_their_language(tmp_path):
@@ -101,10 +113,10 @@ def test_wet_texts_become_documents_in_their_language(tmp_path):
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
-        ("a.warc.gz", lambda body, last: body[: -last // 2], "after record [0-3]"),
-        ("a.warc.gz", lambda body, last: body[: -last + 20], "after record [0-3]"),
-        ("a.warc.gz", lambda body, last: body[:-last] + b"\x00" * last, "after record [0-3]"),
-        ("a.warc", lambda body, last: body[:-30], "after record [0-3]"),
+        ("a.warc.gz", lambda body, last: body[: -last // 2], "after 3 whole records"),
+        ("a.warc.gz", lambda body, last: body[: -last + 20], "after 3 whole records"),
+        ("a.warc.gz", lambda body, last: body[:-last] + b"\x00" * last, "after 3 whole records"),
+        ("a.warc", lambda body, last: body[:-30], "after 3 whole records"),
     ],
     ids=["cut in the last record", "cut in its first bytes", "blanked", "plain and cut"],
 )

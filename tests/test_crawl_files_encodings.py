@@ -34,6 +34,10 @@ def test_encoding_of_japanese_text_is_found(name, encoding):
     assert decode_japanese(data) == text
 
 
+def test_utf16_of_mostly_ascii_text_is_read():
+    assert decode_japanese("naïve café".encode("utf-16")) == "naïve café"
+
+
 @pytest.mark.parametrize("text", ["naïve café", "Привет, мир", "ｶﾀｶﾅ", "안녕하세요", "plain"])
 def test_utf8_of_any_script_stays_utf8(text):
     assert decode_japanese(text.encode()) == text
@@ -46,6 +50,7 @@ def test_utf8_of_any_script_stays_utf8(text):
         pytest.param("吾輩は猫である".encode("euc_jp")[:-1] + b"\xff", id="damaged"),
         pytest.param(bytes(range(128, 256)), id="binary"),
         pytest.param("吾輩は猫".encode() + "吾輩は猫".encode("cp932"), id="two in one file"),
+        pytest.param(codecs.BOM_UTF16_LE + bytes(range(1, 128)) * 2, id="binary that begins like UTF-16"),
         pytest.param(codecs.BOM_UTF8 + b"\x82\xa0", id="a mark that lies"),
     ],
 )

@@ -23,6 +23,8 @@ WIKIPEDIA = {"connector": "wikipedia", "wiki": "jawiki", "date": "20260101"}
         ({**C4, "until_shard": 2}, "until_shard"),
         ({**DIET, "until_date": "2024-01-01"}, "is after until_date"),
         ({**FILES, "license": None}, "state the license once"),
+        ({**FILES, "language": "Japanese"}, "ISO 639-1 code"),
+        ({**FILES, "language": "JA"}, "ISO 639-1 code"),
         ({**FILES, "paths": []}, "nothing to read"),
         ({**FILES, "connector": "ftp"}, "connector"),
     ],

@@ -81,9 +81,20 @@ def run(config: CleanSettings, crawled: Path, exclusions: Path, *, out: Path, le
         add_flows(flows, counts.flows)
     if not flows:
         raise KajiyaError(f"{crawled}: holds no documents. Check what crawl was told to fetch.")
+    if not any(flow.out for flow in flows.values()):
+        raise KajiyaError(_nothing_kept(crawled, flows))
     content = json.dumps(listed(config.rules.documents), ensure_ascii=False, indent=2) + "\n"
     write_file(out / "rules.json", content)
     return Report(flows=flows, figures=_nested(figures))
+
+
+def _nothing_kept(crawled: Path, flows: dict[str, Flow]) -> str:
+    rejected: Counter[str] = sum((flow.rejected for flow in flows.values()), Counter())
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(rejected.items()))
+    return (
+        f"{crawled}: all {rejected.total()} documents were rejected ({reasons}). Check the rules of the source in the "
+        "section clean, or take the source out of `sources`."
+    )
 
 
 def _clean_shard(task: _Task) -> _Counts:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.crawl.fetched import Fetched
-from components.crawl.harvest import Harvest, Place, document, is_saved, parse_date
+from components.crawl.harvest import Harvest, Place, document, is_saved, read_date
 from components.crawl.json_lines import read_json_lines
 from components.crawl.settings import C4Settings
 from components.crawl.stores import fetch
@@ -74,7 +74,7 @@ def _read_lines(task: ShardTask, fetched: Fetched, harvest: Harvest) -> None:
         where = f"{task.name}: line {number + 1}"
         if record is None or not isinstance(record.get("text"), str):
             raise KajiyaError(f"{where}: no `text`: not a C4 record. Check revision, config and base_url.")
-        date = parse_date(record.get("timestamp"), where)
+        date, wrong_date = read_date(record.get("timestamp"))
         row = document(
             f"{task.number}:{number}",
             record["text"],
@@ -84,7 +84,10 @@ def _read_lines(task: ShardTask, fetched: Fetched, harvest: Harvest) -> None:
             generator="human",
             language=config.config,
         )
-        harvest.add(row, _outside(config, date), str(date or ""))
+        if wrong_date:
+            harvest.add(row, "bad_date", wrong_date)
+        else:
+            harvest.add(row, _outside(config, date), str(date or ""))
 
 
 def _outside(config: C4Settings, date: datetime.date | None) -> str | None:

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.crawl.fetched import Expected
-from components.crawl.harvest import Harvest, Place, document, is_saved, parse_date
+from components.crawl.harvest import Harvest, Place, is_saved
 from components.crawl.http import shown
 from components.crawl.json_lines import read_bytes, read_json_lines
+from components.crawl.own_records import RecordReader
 from components.crawl.settings import Columns, FilesSettings
 from components.crawl.stores import fetch, list_matches
 from components.crawl.text_encoding import UndecodableError, decode_as, decode_japanese
@@ -24,8 +25,8 @@ from components.crawl.web_archives import read_archive
 from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
 
-# Number from 0, fields by column, and why it is no document, or None.
-Record = tuple[int, dict[str, Any] | None, str | None]
+# Number from 0, fields by column, why it is no document, or None, and what says so.
+Record = tuple[int, dict[str, Any] | None, str | None, str]
 
 LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst")
 TEXTS = (".txt", ".txt.gz", ".txt.zst")
@@ -78,8 +79,10 @@ def read_batch(batch: Batch) -> Path:
         fetched = fetch(file.address, raw, expected)
         harvest.read(file.name, fetched.sha256, fetched.bytes)
         try:
-            for number, record, reason in _records(fetched.path, batch.config):
-                _add(batch.config, harvest, f"{file.name}:{number}", record, reason)
+            reader = RecordReader(batch.config, file.name, is_archive=file.name.endswith(ARCHIVES))
+            for number, record, reason, detail in _records(fetched.path, batch.config):
+                row, why, what = reader.document(number, record)
+                harvest.add(row, reason or why, detail if reason else what)
         finally:
             if fetched.path == raw:  # not a file of this disk
                 fetched.forget()
@@ -141,7 +144,13 @@ def _in_folder(pattern: str, folder: Path) -> list[File]:
         raise KajiyaError(f"{folder}: a file, not a folder. Name the folder that holds it as `input`.")
     if pattern.startswith("/") or ".." in pattern.split("/"):
         raise KajiyaError(f"paths: {pattern}: patterns are relative to {folder}, without `..`.")
-    matches = [path for path in folder.glob(pattern) if path.is_file()]
+    found = list(folder.glob(pattern))
+    if gone := sorted(path for path in found if path.is_symlink() and not path.exists()):
+        raise KajiyaError(
+            f"{gone[0]}: a symbolic link whose target {gone[0].readlink()} is missing. Bring the file back, or remove "
+            "the link."
+        )
+    matches = [path for path in found if path.is_file()]
     if not matches:
         raise KajiyaError(f"paths: {pattern} matches no file in {folder}. It holds: {_listing(folder)}.")
     return [File(path.relative_to(folder).as_posix(), str(path)) for path in matches]
@@ -171,7 +180,7 @@ def _records(path: Path, config: FilesSettings) -> Iterator[Record]:
     else:
         found = _texts(path, config)
     for number, record in found:
-        yield number, record, None
+        yield number, record, None, ""
 
 
 def _texts(path: Path, config: FilesSettings) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -212,34 +221,3 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str,
         raise KajiyaError(
             f"{path.name}: not a readable Parquet file after record {number} ({error}). Fetch it again."
         ) from error
-
-
-def _add(
-    config: FilesSettings, harvest: Harvest, native_id: str, record: dict[str, Any] | None, reason: str | None
-) -> None:
-    columns = config.columns.model_dump(exclude_none=True)
-    name, _, number = native_id.rpartition(":")
-    where = f"{name}: record {int(number) + 1}"  # ids count from 0, people and editors from 1
-    if record is None:  # a blank line
-        record = {config.columns.text: ""}
-    if config.columns.text not in record:
-        raise KajiyaError(
-            f"{where}: no `{config.columns.text}` in this record. It has {', '.join(record) or 'nothing'}: "
-            "say in `columns: {text: ...}` which key holds the text."
-        )
-    found = {field: _value(record, column, field, where) for field, column in columns.items()}
-    found["date"] = parse_date(found.get("date"), where)
-    text = found.pop("text") or ""
-    provenance = ("license", "generator", "language")
-    found |= {field: found.get(field) or getattr(config, field) or "" for field in provenance}
-    unstated = next((field for field in provenance if not found[field]), None)
-    if reason is None and unstated and text.strip():
-        reason = f"no_{unstated}"
-    harvest.add(document(native_id, text, **found), reason)
-
-
-def _value(record: dict[str, Any], column: str, field: str, where: str) -> Any:
-    value = record.get(column)
-    if value is not None and field != "date" and not isinstance(value, str):
-        raise KajiyaError(f"{where}: `{column}` is {type(value).__name__}, not text.")
-    return value

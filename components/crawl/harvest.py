@@ -136,13 +136,21 @@ class Place:
 
 def parse_date(value: str | datetime.date | None, where: str) -> datetime.date | None:
     """The day of an ISO date or timestamp. `where` names file and line for the error."""
+    date, wrong = read_date(value)
+    if wrong:
+        raise KajiyaError(f"{where}: {value!r} does not begin with a date YYYY-MM-DD.")
+    return date
+
+
+def read_date(value: Any) -> tuple[datetime.date | None, str]:
+    """The day of an ISO date or timestamp, and the value where it is none: reason `bad_date` and its detail."""
     if value is None or value == "":
-        return None
+        return None, ""
     if isinstance(value, datetime.datetime):
-        return value.date()
+        return value.date(), ""
     if isinstance(value, datetime.date):
-        return value
+        return value, ""
     try:
-        return datetime.date.fromisoformat(value[:10])
-    except (ValueError, TypeError):
-        raise KajiyaError(f"{where}: {value!r} does not begin with a date YYYY-MM-DD.") from None
+        return datetime.date.fromisoformat(value[:10] if isinstance(value, str) else ""), ""
+    except ValueError:
+        return None, str(value)

@@ -25,7 +25,7 @@ import httpx
 
 from components.crawl.networks import networks
 from kajiya import __version__
-from kajiya.errors import KajiyaError, without_secrets
+from kajiya.errors import KajiyaError, PassingError, without_secrets
 
 Answer = TypeVar("Answer")
 
@@ -60,16 +60,16 @@ class Patience:
         self.failures = 0
 
     def spend(self, trouble: TryAgain) -> None:
-        """Sleep before the next try. Raises KajiyaError when it was the last one."""
+        """Sleep before the next try. Raises PassingError when it was the last one."""
         self.failures += 1
         if self.failures >= self.attempts:
-            raise KajiyaError(
+            raise PassingError(
                 f"{self.url}: gave up after {self.failures} tries: {trouble}. What was fetched so far is "
                 "kept: check the source and the network, then run again."
             )
         asked = trouble.wait_seconds
         if asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS:
-            raise KajiyaError(f"{self.url}: {trouble}; it asks to wait {asked:.0f} s. Run again after that.")
+            raise PassingError(f"{self.url}: {trouble}; it asks to wait {asked:.0f} s. Run again after that.")
         time.sleep(max(self.least_wait, self._backoff() if asked is None else asked))
 
     def _backoff(self) -> float:

@@ -1,5 +1,8 @@
 """Read JSON Lines, plain or compressed, with errors that name file and line."""
 
+import codecs
+import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,23 +20,45 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
 
     Raises KajiyaError for a line that is not a JSON object, is not UTF-8, or a cut-off archive.
     """
-    for number, line in read_lines(path):
+    for number, whole_line in read_lines(path):
+        line = whole_line.removeprefix(codecs.BOM_UTF8) if number == 0 else whole_line
         if not line.strip():
             yield number, None
             continue
         try:
             record = orjson.loads(line.rstrip(b"\r\n"))
         except orjson.JSONDecodeError as error:
-            decode(line, path, number)
-            raise KajiyaError(
-                f"{path.name}: line {number + 1}: invalid JSON at column {error.colno}: {error.msg}. Repair or "
-                "remove the line, or fetch the file again."
-            ) from None
+            record = _as_python_writes(decode(line, path, number))
+            if record is None:
+                raise KajiyaError(
+                    f"{path.name}: line {number + 1}: invalid JSON at column {error.colno}: {error.msg}. Repair or "
+                    "remove the line, or fetch the file again."
+                ) from None
         if not isinstance(record, dict):
             raise KajiyaError(
                 f"{path.name}: line {number + 1}: expected a JSON object, found {type(record).__name__}."
             )
         yield number, record
+
+
+def _as_python_writes(line: str) -> Any:
+    """The object of a line with what Python's json writes, though no standard knows it: NaN, Infinity, and lone
+    surrogates, which are dropped (neither UTF-8 nor Arrow holds them). None for a line that is no JSON there either.
+    """
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return record
+    return {_without_surrogates(key): _without_surrogates(value) for key, value in record.items()}
+
+
+def _without_surrogates(value: Any) -> Any:
+    return _SURROGATE.sub("", value) if isinstance(value, str) else value
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -1,13 +1,15 @@
 """Settings of a source, one class per connector; `connector` picks the class."""
 
 import datetime
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kajiya.settings import Settings
 
 BASE_URL = r"^(sample|https?://.+)$"
+LANGUAGE = r"[a-z]{2,3}"
 STORE = r"^(sample|input|(https?|s3|gs|abfs|file)://.+)$"
 
 
@@ -103,17 +105,17 @@ class Columns(Settings):
     text: str = "text"
     """The text itself."""
     url: str | None = None
-    """Where a person can read it."""
+    """Where a person can read it; of a web archive the record's address, if no other is named."""
     title: str | None = None
     """Its title."""
     date: str | None = None
-    """Its date, YYYY-MM-DD or a timestamp that begins so."""
+    """Its date, YYYY-MM-DD or a timestamp that begins so; of a web archive the record's, if no other is named."""
     license: str | None = None
     """Its licence, where it differs from document to document."""
     generator: str | None = None
     """`human` or the model that wrote it, where it differs."""
     language: str | None = None
-    """ISO 639-1 code, where it differs."""
+    """ISO 639-1 code, where it differs; a record with another word is rejected as `bad_language`."""
 
 
 class FilesSettings(Settings):
@@ -133,12 +135,19 @@ class FilesSettings(Settings):
     """Licence of every document; or name the column that holds it in columns.license."""
     generator: str | None = Field(default=None, min_length=1)
     """`human`, or the model that wrote every document; or columns.generator."""
-    language: str | None = Field(default=None, min_length=2)
-    """ISO 639-1 code of every document; or columns.language."""
+    language: str | None = None
+    """ISO 639-1 code of every document, e.g. `ja` (ISO 639-3 where that has none); or columns.language."""
     encoding: Literal["detect", "utf-8", "cp932", "euc_jp", "iso2022_jp"] = "detect"
     """Of plain text files. Detected file by file; a file that more than one encoding fits is an error."""
     text_unit: Literal["file", "line"] = "file"
     """What is one document in a plain text file."""
+
+    @field_validator("language")
+    @classmethod
+    def _language_is_a_code(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(LANGUAGE, value):
+            raise ValueError("give the ISO 639-1 code of the language, e.g. ja or en")
+        return value
 
     @model_validator(mode="after")
     def _provenance_is_stated(self) -> "FilesSettings":

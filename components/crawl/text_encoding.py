@@ -29,7 +29,7 @@ def decode_japanese(data: bytes) -> str:
     if data.startswith(codecs.BOM_UTF8):
         return _decode(data[3:], "utf-8")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return _decode(data, "utf-16")
+        return _plausible_utf16(data)
     if data.isascii():
         return _decode(data, "iso2022_jp" if b"\x1b$" in data else "ascii")
     readings: dict[str, str] = {}
@@ -52,6 +52,17 @@ def decode_japanese(data: bytes) -> str:
         return readings["utf-8"]  # of a script that only Unicode has
     problems += [f"{score:.0%} plausible as {NAMES[name]}" for name, score in scores.items()]
     raise UndecodableError("; ".join(problems))
+
+
+def _plausible_utf16(data: bytes) -> str:
+    """Nearly any bytes are valid UTF-16, so the mark alone proves nothing: binary files begin with it too."""
+    text = _decode(data, "utf-16")
+    score = plausibility(text)
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    ascii_text = ((codes >= 0x20) & (codes < 0x7F)) | np.isin(codes, (0x09, 0x0A, 0x0D))
+    if score >= PLAUSIBLE or not len(codes) or ascii_text.mean() >= 0.5:
+        return text
+    raise UndecodableError(f"{score:.0%} plausible as UTF-16, which its byte order mark states")
 
 
 def decode_as(data: bytes, encoding: str) -> str:

@@ -19,8 +19,9 @@ from components.crawl.unpack import open_gzip
 from components.crawl.web_encodings import meta_codec, web_codec
 from kajiya.errors import KajiyaError
 
-# A record's number from 0 in the file, its fields, and why it is no document, or None.
-ArchiveRecord = tuple[int, dict[str, Any], str | None]
+# A record's number from 0 in the file, its fields, why it is no document, or None, and what says so.
+ArchiveRecord = tuple[int, dict[str, Any], str | None, str]
+Fields = tuple[dict[str, Any], str | None, str]
 
 _META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", re.IGNORECASE)
 _LANG = re.compile(r"<html[^>]{0,400}\slang\s*=\s*[\"']?([A-Za-z]{2,3})", re.IGNORECASE)
@@ -46,12 +47,13 @@ _TWO_LETTERS = {
 def read_archive(path: Path) -> Iterator[ArchiveRecord]:
     """Responses and conversions of a WARC or WET file.
 
-    Raises KajiyaError naming the file and the last good record (or one before it: what is unpacked reads ahead).
+    Raises KajiyaError naming the file and how many records were whole.
     """
     number = 0
+    packed = path.name.endswith(".gz")
     try:
-        with _open(path) as handle:
-            for record in ArchiveIterator(handle, no_record_parse=True):
+        with open_gzip(path) if packed else open(path, "rb") as handle:
+            for record in ArchiveIterator(_AsItComes(handle), no_record_parse=True):
                 payload = record.raw_stream.read()
                 if len(payload) != record.length:
                     raise EOFError(f"{len(payload)} of {record.length} bytes")
@@ -60,20 +62,29 @@ def read_archive(path: Path) -> Iterator[ArchiveRecord]:
                 elif record.rec_type == "conversion":
                     yield number, *_text(record.rec_headers, payload)
                 number += 1
+        if not packed:
+            _check_end(path)
     except (EOFError, OSError, zlib.error, ArchiveLoadFailed) as error:
         raise KajiyaError(
-            f"{path.name}: the archive is cut off or damaged, after record {number} ({error}). Fetch it again."
+            f"{path.name}: the archive is cut off or damaged, after {number} whole records ({error}). Fetch it again."
         ) from error
 
 
-def _open(path: Path) -> BinaryIO:
-    if path.name.endswith(".gz"):
-        return open_gzip(path)
+class _AsItComes:
+    """Reads no further than must be, so that damage shows only after all the records before it."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self._handle = handle
+
+    def read(self, size: int = -1) -> bytes:
+        return self._handle.read1(size)  # type: ignore[attr-defined]
+
+
+def _check_end(path: Path) -> None:
     with open(path, "rb") as handle:
         handle.seek(max(0, path.stat().st_size - 4))
         if handle.read() != b"\r\n\r\n":
             raise EOFError("the last record does not end")
-    return open(path, "rb")
 
 
 def _about(headers: Any) -> dict[str, Any]:
@@ -84,37 +95,37 @@ def _about(headers: Any) -> dict[str, Any]:
     }
 
 
-def _text(headers: Any, body: bytes) -> tuple[dict[str, Any], str | None]:
+def _text(headers: Any, body: bytes) -> Fields:
     about = _about(headers)
     told = (headers.get_header("WARC-Identified-Content-Language") or "").partition(",")[0]
     about["language"] = _TWO_LETTERS.get(told, told) or None
     try:
         about["text"] = decode_as(body, "utf-8")
-    except UndecodableError:
-        return about, "undecodable"
-    return about, None
+    except UndecodableError as error:
+        return about, "undecodable", str(error)
+    return about, None, ""
 
 
-def _page(headers: Any, payload: bytes) -> tuple[dict[str, Any], str | None]:
+def _page(headers: Any, payload: bytes) -> Fields:
     """An HTTP answer as Common Crawl keeps it: the body is unpacked already."""
     about = _about(headers)
     head, _, body = payload.partition(b"\r\n\r\n")
     status, kind = _STATUS.match(head), _CONTENT_TYPE.search(head)
     if status is None or status[1] != b"200":
-        return about, "http_status"
-    if headers.get_header("WARC-Truncated"):
-        return about, "truncated"
+        return about, "http_status", status[1].decode("ascii") if status else "none"
+    if truncated := headers.get_header("WARC-Truncated"):
+        return about, "truncated", truncated
     if kind is None or kind[1].lower() not in _HTML:
-        return about, "not_html"
+        return about, "not_html", kind[1].decode("latin-1") if kind else "none"
     charset = _CHARSET.search(kind[2])
     try:
         html = decode_html(body, charset and charset[1].decode("ascii"))
-    except UndecodableError:
-        return about, "undecodable"
+    except UndecodableError as error:
+        return about, "undecodable", str(error)
     title, language = _TITLE.search(html), _LANG.search(html)
     about |= {"title": title and title[1].strip(), "language": language and language[1].lower()}
     about["text"] = main_text(html)
-    return about, None
+    return about, None, ""
 
 
 def decode_html(body: bytes, http_charset: str | None) -> str:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.clean.measures import Batch
 from kajiya.settings import Settings
@@ -26,6 +26,18 @@ class BaseRule(Settings):
 
     source: ClassVar[str] = "own"
     """Where rule and usual bounds come from."""
+
+    @model_validator(mode="after")
+    def _bounds_leave_room(self) -> "BaseRule":
+        for lower in type(self).model_fields:
+            upper = lower.replace("min_", "max_", 1)
+            if lower.startswith("min_") and upper in type(self).model_fields:
+                least, most = getattr(self, lower), getattr(self, upper)
+                if least > most:
+                    raise ValueError(
+                        f"rule {self.name}: {lower} {least} is above {upper} {most}: no document could pass"
+                    )
+        return self
 
     @property
     def name(self) -> str:
