@@ -47,19 +47,11 @@ def extrapolation_table(results: Results) -> str:
     ours = {row["name"]: row["ours"] for row in _rows(results, cores=1)}
     speeds = {name: ours[name] for name in _STAGES if ours.get(name)}
     hours = {name: MC4_JA_MB / speed / 3600 for name, speed in speeds.items()}
-    two = {row["work"].partition(",")[0]: row["ratio"] for row in _rows(results, cores=2)}
-    lines = [
-        "| stage | MB/s/core | one core | 64 cores, each worth a whole one | 64 cores, each worth what the second was |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    real = {name: one / (1 + 63 * (min(two[name], 2) - 1)) for name, one in hours.items() if two.get(name)}
+    lines = ["| stage | MB/s/core | one core | 64 cores, if each is worth a whole one |", "|---|--:|--:|--:|"]
     for name, one in hours.items():
-        lines.append(
-            f"| {name} | {_number(speeds[name])} | {one:.1f} h | {_minutes(one / 64)} | {_minutes(real.get(name))} |"
-        )
+        lines.append(f"| {name} | {_number(speeds[name])} | {one:.1f} h | {_minutes(one / 64)} |")
     total = sum(hours.values())
-    worth = sum(real.values()) if len(real) == len(hours) else None
-    lines.append(f"| all | | {total:.1f} h | {_minutes(total / 64)} | {_minutes(worth)} |")
+    lines.append(f"| all | | {total:.1f} h | {_minutes(total / 64)} |")
     return "\n".join(lines)
 
 
@@ -119,5 +111,5 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def _minutes(hours: float | None) -> str:
-    return "-" if hours is None else f"{hours * 60:.0f} min"
+def _minutes(hours: float) -> str:
+    return f"{hours * 60:.0f} min"

@@ -8,14 +8,14 @@ import pytest
 from tiny_corpus import documents, write_corpus, write_tokenizer
 
 from components.tokenize import run
-from components.tokenize.encode import read_index
+from components.tokenize.encode import encode_shards, read_index
 from components.tokenize.mixture import plan, repetitions
 from components.tokenize.settings import TokenizeSettings
 from components.tokenize.write import write_split
 from kajiya.errors import KajiyaError
 from kajiya.lm.tokenizer import load_tokenizer
 from kajiya.records import TOKEN_SPAN
-from kajiya.shards import write_dataset
+from kajiya.shards import list_shards, write_dataset
 
 TEXTS = {document["id"]: document["text"] for document in documents()}
 
@@ -176,10 +176,13 @@ def test_end_of_sequence_spelt_in_a_text_is_no_border(tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize(("size", "dtype"), [(65_535, np.uint16), (65_536, np.uint32)])
-def test_array_is_as_wide_as_the_vocabulary_needs(index, corpus, tokenizer, tmp_path, size, dtype):
-    tokenize(corpus, tokenizer, tmp_path)
-    write_split("train", index, np.arange(3), (size, 1), tmp_path / "work", tmp_path)
-    assert np.load(tmp_path / "train.npy").dtype == dtype
+def test_array_is_as_wide_as_the_vocabulary_needs(corpus, tokenizer, tmp_path, size, dtype):
+    encode_shards(list_shards(corpus), tokenizer, tmp_path, 0, size)
+    index = read_index(tmp_path, 1)
+    write_split("train", index, np.arange(3), (size, 1), tmp_path, tmp_path)
+    array = np.load(tmp_path / "train.npy")
+    assert array.dtype == dtype
+    assert load_tokenizer(tokenizer).decode(array[: index.lengths[0]].tolist()) == documents()[0]["text"]
 
 
 def test_empty_corpus_is_an_error(tokenizer, tmp_path):

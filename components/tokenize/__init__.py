@@ -24,10 +24,10 @@ def run(config: TokenizeSettings, corpus: Path, tokenizer: Path, *, out: Path, w
     shards = list_shards(corpus)
     loaded = load_tokenizer(tokenizer)
     ending = end_of_sequence(loaded, tokenizer)
-    encode_shards(shards, tokenizer, work, config.seed)
+    size = vocabulary_size(loaded)
+    encode_shards(shards, tokenizer, work, config.seed, size)
     index = read_index(work, len(shards))
     mixture = plan(index, config)
-    size = vocabulary_size(loaded)
     tokens = {
         "train": write_split("train", index, mixture.train, (size, ending), work, out),
         "validation": write_split("validation", index, mixture.validation, (size, ending), work, out),

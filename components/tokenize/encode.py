@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from kajiya.engine import map_shards, workers
 from kajiya.errors import KajiyaError
 from kajiya.lm.encoder import Encoder
+from kajiya.lm.tokenizer import TOKENIZER_FILE
 from kajiya.shards import read_shard, write_shard
 
 _BATCH_DOCUMENTS = 2000  # enough for the threads, little enough for memory
@@ -36,12 +38,20 @@ class Index:
     """Of seed and id: what every random choice about the document derives from."""
 
 
-def encode_shards(shards: list[Path], tokenizer: Path, work: Path, seed: int) -> None:
-    """Write `part-N.ids` (flat uint32 token ids) and `part-N.parquet` (the documents) for shard N."""
+def token_type(vocabulary_size: int) -> type[np.uint16 | np.uint32]:
+    """The smallest type that holds every id."""
+    return np.uint16 if vocabulary_size < 65_536 else np.uint32
+
+
+def encode_shards(shards: list[Path], tokenizer: Path, work: Path, seed: int, size: int) -> None:
+    """Write `part-N.ids` (flat token ids) and `part-N.parquet` (the documents) for shard N.
+
+    size: of the vocabulary.
+    """
     # Threads help when one process encodes; beside other workers they only crowd.
     threads = workers() if min(workers(), len(shards)) == 1 else 1
     tasks = [
-        _Task(shard, tokenizer, work / f"part-{number:05d}", seed, threads)
+        _Task(shard, tokenizer, work / f"part-{number:05d}", seed, size, threads)
         for number, shard in enumerate(shards)
         if not (work / f"part-{number:05d}.parquet").exists()
     ]
@@ -71,17 +81,25 @@ class _Task(NamedTuple):
     tokenizer: Path
     target: Path
     seed: int
+    size: int
     threads: int
+
+
+@lru_cache(maxsize=1)
+def _encoder(folder: Path, parallel: bool, _modified_ns: int) -> Encoder:
+    """Once in every worker process: loading takes as long as encoding some megabytes."""
+    return Encoder(folder, parallel)
 
 
 def _encode_shard(task: _Task) -> None:
     table = read_shard(task.shard)
-    encoder = Encoder(task.tokenizer, parallel=task.threads > 1)
+    modified = (task.tokenizer / TOKENIZER_FILE).stat().st_mtime_ns
+    encoder = _encoder(task.tokenizer, task.threads > 1, modified)
     batches = table.select(["text"]).to_batches(max_chunksize=_BATCH_DOCUMENTS)
     lengths = [np.empty(0, np.int64)]
     with open(task.target.with_suffix(".ids"), "wb") as stream, ThreadPoolExecutor(task.threads) as pool:
         for encoded in pool.map(encoder.encode, (batch["text"] for batch in batches)):
-            encoded.ids.tofile(stream)
+            encoded.ids.astype(token_type(task.size)).tofile(stream)
             lengths.append(encoded.lengths)
         stream.flush()
         os.fsync(stream.fileno())

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from components.tokenize.encode import Index
+from components.tokenize.encode import Index, token_type
 from components.tokenize.mixture import Mixture
 from kajiya.engine import progress
 from kajiya.records import TOKEN_SPAN
@@ -57,9 +57,9 @@ def _write_array(
     path: Path, index: Index, rows: NDArray[np.int64], size: int, ending: int, work: Path
 ) -> None:
     names = [work / f"part-{number:05d}.ids" for number in range(int(index.parts.max()) + 1)]
-    parts = [_mapped(name) for name in names]
+    dtype = token_type(size)
+    parts = [_mapped(name, dtype) for name in names]
     total = int((index.lengths[rows] + 1).sum())
-    dtype = np.uint16 if size < 65_536 else np.uint32
     mapped = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(total,))
     array = mapped.view(np.ndarray)
     at = 0
@@ -71,10 +71,10 @@ def _write_array(
     mapped.flush()
 
 
-def _mapped(path: Path) -> NDArray[np.uint32]:
+def _mapped(path: Path, dtype: type[np.uint16 | np.uint32]) -> NDArray[np.uint16 | np.uint32]:
     if not path.stat().st_size:  # nothing to map
-        return np.empty(0, np.uint32)
-    return np.memmap(path, np.uint32, mode="r").view(np.ndarray)  # slices of a memmap cost ten times as much
+        return np.empty(0, dtype)
+    return np.memmap(path, dtype, mode="r").view(np.ndarray)  # slices of a memmap cost ten times as much
 
 
 def write_facts(out: Path, size: int, ending: int, tokens: dict[str, dict[str, int]]) -> None:

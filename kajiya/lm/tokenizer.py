@@ -35,11 +35,11 @@ SEGMENT = re.compile(SEGMENT_PATTERN)
 _UNIGRAM = 1
 NORMAL, _USER_DEFINED = 1, 4
 
-_CONFIG = "tokenizer_config.json"
+TOKENIZER_FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 # What may belong to a tokenizer in a Hugging Face folder.
 _FILES = (
-    "tokenizer.json",
+    TOKENIZER_FILE,
     _CONFIG,
     "tokenizer.model",
     "special_tokens_map.json",
@@ -86,7 +86,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
         "additional_special_tokens": list(ROLE_TOKENS.values()),
         "clean_up_tokenization_spaces": False,
     }
-    write_file(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    write_file(folder / TOKENIZER_FILE, tokenizer.to_str(pretty=True))
     write_file(folder / _CONFIG, json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
 
 
@@ -99,7 +99,7 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """The fast tokenizer of a tokenizer or model folder. Raises KajiyaError where there is none."""
-    path = folder / "tokenizer.json"
+    path = folder / TOKENIZER_FILE
     if not path.is_file():
         raise KajiyaError(
             f"{folder}: no tokenizer.json, the fast form every stage reads. Convert the tokenizer with "
