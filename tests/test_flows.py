@@ -285,7 +285,9 @@ async def newest_flow_run():
             only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
             tasks = await client.read_task_runs(flow_run_filter=only)
             logs = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id])))
-            if tasks and all(task.state and task.state.is_final() for task in tasks):
+            # Lines come in batches, seconds later; the flow's own last word comes after all others.
+            told = any(log.task_run_id is None and "Finished in state" in log.message for log in logs)
+            if told and tasks and all(task.state and task.state.is_final() for task in tasks):
                 break
             await asyncio.sleep(0.2)
         return {task.name: task.state.name for task in tasks}, [log.message for log in logs]
