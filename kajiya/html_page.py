@@ -5,10 +5,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 
-def render(template: str, **values: Any) -> str:
-    """A page from a template of this package; every value is escaped, a missing one is an error."""
+def render(template: str, *, package: str = "kajiya", **values: Any) -> str:
+    """A page from a template of `package`; every value is escaped, a missing one is an error."""
     environment = Environment(
-        loader=PackageLoader("kajiya", "."),
+        loader=PackageLoader(package, "."),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
     )

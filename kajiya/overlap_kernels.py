@@ -167,7 +167,7 @@ def _may_begin(running, i, keys, starting):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _meet(running, count, keys, powers, mark, seen_in, met):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+def _meet(running, count, keys, powers, mark, seen_in, met):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917 - flat arrays, for numba
     """Put every different key of the document into `met`; returns how many."""
     number, starting = 0, _power(keys.shortest)
     for i in range(count - keys.shortest + 1):

@@ -4,11 +4,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from components.validate.drift import Drift
 from components.validate.profile import BINS, TITLES, Profile, next_edge, quantile
 from components.validate.verdicts import Verdict
+from kajiya.html_page import render
 from kajiya.shards import write_file
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 420, 150, 8, 24, 10
@@ -20,13 +19,9 @@ def write_page(
     path: Path, profile: Profile, verdicts: list[Verdict], drifts: list[Drift], accepted: Profile | None
 ) -> None:
     """Write the page whole or not at all."""
-    environment = Environment(
-        loader=PackageLoader("components.validate", "."),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-    )
-    environment.filters["number"] = lambda value: f"{value:,}".replace(",", "\u202f")
-    html = environment.get_template("page.html.j2").render(
+    html = render(
+        "page.html.j2",
+        package="components.validate",
         profile=profile,
         failed=[one for one in verdicts if not one.passed],
         verdicts=verdicts,

@@ -1,5 +1,6 @@
 """What all rules have in common."""
 
+from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy.typing as npt
@@ -53,6 +54,6 @@ class BaseRule(Settings):
             Bound("max", float(value)) for name, value in fields.items() if name.startswith("max_")
         ]
 
+    @abstractmethod
     def measure(self, batch: Batch) -> Values:
         """One value per document, never NaN."""
-        raise NotImplementedError
