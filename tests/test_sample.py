@@ -13,9 +13,11 @@ from sample_world import DUMP, NAMESPACE, articles, lines_of, texts, web_pages, 
 
 from components.sample import run
 from kajiya.sample.defects import jaccard
-from kajiya.sample.facts import all_facts, entities, true_objects
+from kajiya.sample.facts import all_facts, entities, read_data, true_objects
 from kajiya.sample.prose import PLAIN, POLITE, SPOKEN, Writer
 from kajiya.sample.settings import SampleSettings
+
+TUNING = ("instructions", "chat", "preferences")
 
 
 @pytest.fixture(scope="module")
@@ -187,24 +189,45 @@ def test_answer_key_copies_are_as_similar_as_it_says(world):
 def test_answer_key_lists_every_record_of_a_forbidden_generator(world):
     out, _, key = world
     told = {(one["path"], one["id"]) for one in key if one["kind"] == "forbidden_generator"}
-    records = {path: lines_of(path) for path in sorted(out.glob("instructions/*.jsonl"))}
+    files = [path for folder in TUNING for path in sorted(out.glob(f"{folder}/*.jsonl"))]
+    records = {path: lines_of(path) for path in files}
     found = {
-        (f"instructions/{path.name}", record["id"])
+        (f"{path.parent.name}/{path.name}", record["id"])
         for path, some in records.items()
         for record in some
-        if record["generator"] != "human"
+        if "gpt-4" in json.dumps(record)
     }
     assert found == told
-    assert {place for place, _ in told} == {f"instructions/{path.name}" for path in records}
+    assert {place for place, _ in told} == {f"{path.parent.name}/{path.name}" for path in records}
 
 
 def test_conversations_alternate_and_end_with_the_assistant(world):
-    for path in world[0].glob("instructions/*.jsonl"):
+    for path in [*world[0].glob("instructions/*.jsonl"), *world[0].glob("chat/*.jsonl")]:
         for record in lines_of(path):
             roles = [message["role"] for message in record["messages"]]
             spoken = roles[1:] if roles[0] == "system" else roles
             assert spoken == ["user", "assistant"] * (len(spoken) // 2)
             assert record["license"] == "CC0-1.0"
+
+
+def test_last_reply_of_many_chats_stands_in_an_earlier_reply_only(world):
+    frames = read_data("evaluation.yaml")["chat"]
+    looking_back = 0
+    for record in lines_of(world[0] / "chat/human.jsonl"):
+        *earlier, asked, answered = record["messages"]
+        if asked["content"] in frames["first_user"] + frames["list_user"]:
+            looking_back += 1
+            told = " ".join(message["content"] for message in earlier if message["role"] == "assistant")
+            named = re.sub(r"^(一つ目の|はじめの)答えは|はい、|(です|でした)。$", "", answered["content"])
+            assert all(part in told for part in named.split("、"))
+            assert all(part not in asked["content"] for part in named.split("、"))
+    assert looking_back > 100
+
+
+def test_rejected_answers_differ_from_the_chosen(world):
+    for record in lines_of(world[0] / "preferences/human.jsonl"):
+        assert record["chosen"]["content"] != record["rejected"]["content"]
+        assert [message["role"] for message in record["prompt"]] == ["user"]
 
 
 def test_meetings_have_ids_of_21_characters_and_speeches_as_printed(world):

@@ -62,9 +62,12 @@ def test_passages_share_no_wording_with_corpus_or_tuning_data(out):
     for name, text in texts(out).items():
         if name not in leaked:
             seen |= grams(text)
-    for path in out.glob("instructions/*.jsonl"):
+    for path in [*out.glob("instructions/*.jsonl"), *out.glob("chat/*.jsonl")]:
         for record in lines_of(path):
             seen |= grams("\n".join(message["content"] for message in record["messages"]))
+    for record in lines_of(out / "preferences/human.jsonl"):
+        texts_of = [*record["prompt"], record["chosen"], record["rejected"]]
+        seen |= grams("\n".join(one["content"] for one in texts_of))
     shared = [
         (one.name, passage.text)
         for one in load_all(out / "evaluation")

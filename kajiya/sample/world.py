@@ -8,6 +8,7 @@ from kajiya.report import Report
 from kajiya.sample import c4, dump, minutes, wikitext
 from kajiya.sample.answer_key import AnswerKey
 from kajiya.sample.deck import Deck
+from kajiya.sample.dialogues import write_chat, write_preferences
 from kajiya.sample.evaluation import write_evaluation
 from kajiya.sample.facts import all_facts, entities
 from kajiya.sample.files import write_files
@@ -18,6 +19,7 @@ from kajiya.shards import write_file
 
 # At scale 1: a little over 3 MB of text.
 ARTICLES, WEB_PAGES, MEETINGS, ENGLISH_PAGES, CONVERSATIONS = 400, 480, 44, 160, 400
+CHATS, PAIRS = 200, 300
 
 
 def write_world(settings: SampleSettings, out: Path) -> Report:
@@ -31,6 +33,8 @@ def write_world(settings: SampleSettings, out: Path) -> Report:
     write_instructions(
         out / "instructions", _random(settings, "instructions"), _share(CONVERSATIONS, scale), key
     )
+    write_chat(out / "chat", _random(settings, "chat"), _share(CHATS, scale), key)
+    write_preferences(out / "preferences", _random(settings, "preferences"), _share(PAIRS, scale), key)
     key.write(out / "answer_key.jsonl")
     text_bytes = {
         "wikipedia": sum(len(page.plain.encode()) for _, page in pages),
