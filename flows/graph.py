@@ -129,8 +129,8 @@ def _of_recipe(graph: Graph, recipe: str) -> set[str]:
     active = sorted({Path(p).stem for stage in graph.values() for p in stage.reads if _is_recipe(p)})
     if Path(path).exists():
         raise KajiyaError(
-            f"recipe `{recipe}` is not active: add `{recipe}: {{base: ..., instructions: ...}}` under `recipes` "
-            f"in params.yaml. Active: {', '.join(active) or 'none'}."
+            f"recipe `{recipe}` is not active: `kajiya recipes add {recipe}` puts it into params.yaml. "
+            f"Active: {', '.join(active) or 'none'}."
         )
     known = sorted({*active, *(file.stem for file in RECIPES.glob("*.yaml"))})
     raise KajiyaError(f"no recipe `{recipe}`: there is no {path}.{_nearest(recipe, known)}")

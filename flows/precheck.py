@@ -1,8 +1,12 @@
 """Read the settings of every stage before the first one runs: a typo must not wait for hours of training."""
 
-from flows.graph import Graph
+from pathlib import Path
+
+from flows.graph import RECIPES, Graph
 from kajiya.errors import KajiyaError
-from kajiya.settings import load_settings
+from kajiya.recipe_entries import drift
+from kajiya.recipe_file import load_recipe
+from kajiya.settings import load_settings, load_yaml
 from kajiya.settings_docs import settings_type
 
 
@@ -18,6 +22,25 @@ def check_settings(graph: Graph, unchanged: set[str]) -> None:
     problems += _sources_without_priority(graph)
     if problems:
         raise KajiyaError("\n".join(dict.fromkeys(problems)))
+
+
+def check_recipes(root: Path, recipe: str | None) -> None:
+    """Raise KajiyaError where params.yaml and the active recipes (or this one) name other variants."""
+    params = root / "params.yaml"
+    if not params.exists():  # a pipeline without recipes
+        return
+    content = load_yaml(params)
+    problems = []
+    for name in content.get("recipes") or {} if recipe is None else [recipe]:
+        file = RECIPES / f"{name}.yaml"
+        found = drift(content, name, load_recipe(root / file))
+        if found:
+            problems.append(
+                f"params.yaml and {file} name other variants: {'; '.join(found)}. "
+                f"`kajiya recipes add {name}` brings params.yaml into line."
+            )
+    if problems:
+        raise KajiyaError("\n".join(problems))
 
 
 def _sources_without_priority(graph: Graph) -> list[str]:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from flows.environment import prepare, server_url
 from flows.graph import open_repo, read_graph, select, sort_lock, unchanged
-from flows.precheck import check_settings
+from flows.precheck import check_recipes, check_settings
 from flows.process import Processes, jobs, log_path
 from flows.summary import print_summary
 from flows.view import view_on
@@ -37,6 +37,7 @@ def run(recipe: str | None, until: str | None, console: Console) -> Ending:
     with open_repo(root) as repo:
         whole = read_graph(repo)
         graph = select(whole, recipe, until)
+        check_recipes(root, recipe)
         current = unchanged(repo, graph)
         check_settings(graph, current)
         with view_on(console, len(graph)) as view:

@@ -16,11 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from kajiya.dvc_lock import Hashed, LockedStage, check_unchanged, file_hash, read_lock, upstream
 from kajiya.errors import KajiyaError
 from kajiya.git import CodeState, code_state
+from kajiya.recipe_file import load_recipe
 from kajiya.report import Report
 from kajiya.shards import list_shards
-
-# Which variant continues from which; the order is the one to register them in.
-PARENTS = {"base": None, "instruct": "base", "gptq": "instruct", "awq": "instruct"}
 
 REPORT = ".report.json"
 # The stage whose output is the corpus: what it is made of is counted there.
@@ -140,9 +138,11 @@ def collect_lineages(models: Path, root: Path) -> dict[str, Lineage]:
         "recipe_file": Hashed(path=f"recipes/{recipe}.yaml", hash=file_hash(recipe_file, "sha256")),
     }
     lineages: dict[str, Lineage] = {}
-    for variant, parent in PARENTS.items():
+    for variant, parent in load_recipe(recipe_file).parents().items():
         model, scores = models / variant, models / "evaluation" / variant
         records = _stage_records(stages, [model.as_posix(), scores.as_posix()], root)
+        if parent:
+            _check_parent(records, model.as_posix(), (models / parent).as_posix(), recipe_file)
         lineages[variant] = Lineage(
             **shared,
             variant=variant,
@@ -153,6 +153,15 @@ def collect_lineages(models: Path, root: Path) -> dict[str, Lineage]:
             corpus=_corpus(records, root),
         )
     return lineages
+
+
+def _check_parent(records: tuple[StageRecord, ...], model: str, parent: str, recipe: Path) -> None:
+    maker = next(record for record in records if any(out.path == model for out in record.outputs))
+    if all(dependency.path != parent for dependency in maker.dependencies):
+        raise KajiyaError(
+            f"{recipe}: says that {model} is made from {parent}, but by dvc.lock {maker.name} did not read that. "
+            "Bring params.yaml into line (`kajiya recipes add`), then run the pipeline."
+        )
 
 
 def environment(root: Path) -> Environment:

@@ -41,7 +41,7 @@ def recipe_text(folder: Path, params: Path, name: str) -> str:
     path = require_recipe(folder, name)
     inputs = _active(params).get(name)
     if inputs is None:
-        head = f"# Not active: add `{name}: {{base: ..., instructions: ...}}` under `recipes` in {params}."
+        head = f"# Not active: `kajiya recipes add {name}` puts it into {params}."
     else:
         head = f"# Active in {params}: " + ", ".join(f"{key} {value}" for key, value in inputs.items())
     return f"{head}\n{path.read_text(encoding='utf-8')}"

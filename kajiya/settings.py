@@ -50,6 +50,11 @@ def load_settings(settings_type: Any, path: Path, section: list[str]) -> Any:
         raise KajiyaError(_explain(error, path, section)) from None
 
 
+def line_of(path: Path, keys: list[str]) -> int | None:
+    """The line (from 1) of a key in a YAML file, or of the deepest above it that the file has."""
+    return _locate(path, keys, missing=False)[1]
+
+
 def _explain(error: ValidationError, path: Path, section: list[str]) -> str:
     lines = []
     for item in error.errors():

@@ -16,6 +16,15 @@ from kajiya.shards import write_dataset
 
 SOURCES = {"wikipedia": "CC-BY-SA-4.0", "diet": "ndl-terms"}
 VARIANTS = ("base", "instruct", "gptq", "awq")
+RECIPE = """description: test
+variants:
+  instruct: {of: base, instructions: data/sample/instructions}
+  gptq: {of: instruct}
+  awq: {of: instruct}
+sft: {instruct: {}}
+quantize: {gptq: {method: gptq}, awq: {method: awq}}
+register: {}
+"""
 
 
 def make_project(root: Path, model: Path) -> Path:
@@ -23,7 +32,7 @@ def make_project(root: Path, model: Path) -> Path:
     for name in ("kajiya/stage.py", "components/crawl/__init__.py"):
         _write(root / name, f"# {name}\n")
     _write(root / "requirements.lock", "polars==2.1.0\n")
-    _write(root / "recipes" / "smoke.yaml", "description: test\nregister: {}\n")
+    _write(root / "recipes" / "smoke.yaml", RECIPE)
     _write(root / "params.yaml", "recipes: {}\n")
     _write(root / ".gitignore", "/data/\n/models/\n/registered/\n/ml*\n*.run.json\n.partial/\n")
     _write_corpus(root)
@@ -60,7 +69,7 @@ def _stages() -> dict[str, tuple[list[str], str]]:
     stages["tokenizer@smoke"] = ([corpus], f"{m}/tokenizer")
     stages["tokenize@smoke"] = ([corpus, f"{m}/tokenizer"], f"{m}/tokens")
     stages["pretrain@smoke"] = ([f"{m}/tokens", f"{m}/tokenizer"], f"{m}/base")
-    stages["sft@smoke"] = ([f"{m}/base", "data/sample/instructions"], f"{m}/instruct")
+    stages["sft@smoke-instruct"] = ([f"{m}/base", "data/sample/instructions"], f"{m}/instruct")
     for method in ("gptq", "awq"):
         stages[f"quantize@smoke-{method}"] = ([f"{m}/instruct", f"{m}/tokens"], f"{m}/{method}")
     for variant in VARIANTS:

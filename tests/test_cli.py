@@ -123,9 +123,7 @@ def test_recipes_lists_active_and_inactive_ones():
 
 @pytest.mark.usefixtures("project")
 def test_recipes_of_an_inactive_one_says_how_to_make_it_active():
-    assert "Not active: add `later: {base: ..., instructions: ...}` under `recipes`" in said(
-        kajiya("recipes", "later")
-    )
+    assert "Not active: `kajiya recipes add later`" in said(kajiya("recipes", "later"))
 
 
 @pytest.mark.usefixtures("project")
@@ -183,7 +181,7 @@ def test_settings_of_a_stage_print_type_default_and_meaning(monkeypatch):
 
     text = said(kajiya("settings", "quantize"))
 
-    assert "section `quantize.<method>` of recipes/<recipe>.yaml" in text
+    assert "section `quantize.<name>` of recipes/<recipe>.yaml" in text
     assert "group_size: int, >= 8 = 128 Weights of one row that share a scale." in text
 
 

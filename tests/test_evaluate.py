@@ -271,7 +271,9 @@ def test_perplexity_of_a_document_does_not_see_the_one_before(loaded: SharedPref
 def test_untrained_model_stands_beside_the_base_alone(world: Path, results: dict) -> None:
     assert results["untrained"]["jcommonsenseqa"]["0"]["n"] == 6
     out = world / "evaluation" / "instruct"
-    settings = SETTINGS.model_copy(update={"tasks": ("jnli",), "chat_template": True, "english": False})
+    settings = SETTINGS.model_copy(
+        update={"tasks": ("jnli",), "chat_variants": ("instruct",), "english": False}
+    )
     execute(run, settings, [world / "base", world / "tokens", world / "sets"], out)
     tuned = json.loads((out / "results.json").read_text())
     assert "untrained" not in tuned

@@ -22,6 +22,11 @@ KILLS = 4
 SCALE = 0.1
 TINY = {
     "description": "The smallest recipe that passes through every stage.",
+    "variants": {
+        "instruct": {"of": "base", "instructions": "data/sample/instructions"},
+        "gptq": {"of": "instruct"},
+        "awq": {"of": "instruct"},
+    },
     "tokenizer": {"vocabulary_size": 1500, "check_strings": 500},
     "tokenize": {"validation_share": 0.1},
     "pretrain": {
@@ -36,15 +41,17 @@ TINY = {
         "validation_sequences": 4,
     },
     "sft": {
-        "max_tokens": 64,
-        "epochs": 1,
-        "batch_size": 16,
-        "micro_batch_size": 16,
-        "precision": "fp32",
-        "threads": 1,
+        "instruct": {
+            "max_tokens": 64,
+            "epochs": 1,
+            "batch_size": 16,
+            "micro_batch_size": 16,
+            "precision": "fp32",
+            "threads": 1,
+        }
     },
     "quantize": {
-        method: {"group_size": 8, "calibration_sequences": 4, "held_out_sequences": 4}
+        method: {"method": method, "group_size": 8, "calibration_sequences": 4, "held_out_sequences": 4}
         for method in ("gptq", "awq")
     },
     "evaluate": {
@@ -212,7 +219,7 @@ def test_change_of_a_corpus_setting_makes_stale_just_what_depends_on_it(copy):
 
 
 def test_change_of_a_recipe_setting_runs_just_what_depends_on_it(copy):
-    change(copy / "recipes" / "smoke.yaml", "sft", "epochs", value=4)
+    change(copy / "recipes" / "smoke.yaml", "sft", "instruct", "epochs", value=4)
 
     found = states(copy)
     done = kajiya(copy, "run", "--until", "quantize")
@@ -221,7 +228,7 @@ def test_change_of_a_recipe_setting_runs_just_what_depends_on_it(copy):
     stale = {n for n in found if n.partition("@")[0] in after | {"sft"}} - {"evaluate@smoke-base"}
     assert {name for name, state in found.items() if state != "current"} == stale
     ran = {name for name, state in outcomes(done.stdout).items() if state == "ran"}
-    assert ran == {"sft@smoke", "quantize@smoke-gptq", "quantize@smoke-awq"}
+    assert ran == {"sft@smoke-instruct", "quantize@smoke-gptq", "quantize@smoke-awq"}
 
 
 def test_run_with_misspelt_settings_names_them_before_any_stage_runs(copy):

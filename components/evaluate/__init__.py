@@ -1,6 +1,6 @@
 """JGLUE scores and perplexities of one model.
 
-The last part of OUT names the variant (base, instruct, gptq, awq). lm-evaluation-harness runs
+The last part of OUT names the variant. lm-evaluation-harness runs
 JCommonsenseQA, JNLI and MARC-ja by comparing the log-likelihoods of the choices, and JSQuAD by greedy
 generation, each for several numbers of shots, on the files in EVALUATION_SETS and never on the
 network. Prompts are the task files in components/evaluate/prompts; a change there raises PROMPT_VERSION.
@@ -50,8 +50,8 @@ class EvaluateSettings(Settings):
     """Most items per task, chosen by the seed. A task left out runs whole."""
     choices: Literal["listed", "cloze"] = "listed"
     """JCommonsenseQA: list the choices in the prompt, or only ask. Below about 1B parameters: cloze."""
-    chat_template: bool = False
-    """Ask every variant but base through the tokenizer's chat template."""
+    chat_variants: tuple[str, ...] = ()
+    """Variants to ask through their tokenizer's chat template: such as were tuned. The others continue text."""
     english: bool = True
     """Measure perplexity on the set `english`."""
     perplexity_tokens: PositiveInt = 1_000_000
@@ -82,7 +82,7 @@ def run(config: EvaluateSettings, model: Path, tokens: Path, evaluation_sets: Pa
     from components.evaluate.scores import score_tasks  # noqa: PLC0415
 
     loaded = trained_model(model, config)
-    chat = config.chat_template and out.name != "base"
+    chat = out.name in config.chat_variants
     tasks, predictions = score_tasks(loaded, config, sets, chat=chat)
     results: dict[str, Any] = {
         "harness": harness_version(),

@@ -26,7 +26,7 @@ def score_tasks(
     """Scores of every task and number of shots, and the predictions as lines of JSON."""
     if chat and not model.tokenizer.chat_template:
         raise KajiyaError(
-            "evaluate.chat_template is set, but the tokenizer of the model has no chat template."
+            "evaluate.chat_variants names this variant, but its tokenizer has no chat template. Take it out there."
         )
     tasks: dict[str, LocalTask] = {}
     samples: dict[str, list[int]] = {}

@@ -1,7 +1,7 @@
 """4-bit weights of a model, by GPTQ or AWQ.
 
-The last part of OUT picks method and settings: `models/smoke/gptq` runs GPTQ with the settings
-`quantize.gptq`. Both read calibration sequences from the validation tokens of the recipe, chosen by
+The last part of OUT names the variant and so the settings, and these the method: `models/smoke/gptq`
+is made by `quantize.gptq`. Both read calibration sequences from the validation tokens of the recipe, chosen by
 the seed, and measure the result on other validation sequences. GPTQ (arXiv:2210.17323) rounds the
 columns of a weight one after the other and lets later columns make up for the error of earlier ones;
 AWQ (arXiv:2306.00978) scales up the channels that carry large activations before plain rounding.
@@ -14,11 +14,10 @@ the mean KL divergence and perplexity against the full model.
 
 import os
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from kajiya.errors import KajiyaError
 from kajiya.report import Report
 from kajiya.settings import Settings
 
@@ -26,6 +25,9 @@ Method = Literal["gptq", "awq"]
 
 
 class QuantizeSettings(Settings):
+    method: Method
+    """gptq: later columns make up for the rounding of earlier ones. awq: channels with large activations
+    are scaled up before rounding."""
     group_size: int = Field(default=128, ge=8)
     """Weights of one row that share a scale. Must divide the input size of every quantized layer."""
     symmetric: bool | None = None
@@ -43,10 +45,16 @@ class QuantizeSettings(Settings):
     seed: int = 20260101
     """Chooses the sequences."""
 
+    @model_validator(mode="after")
+    def _of_its_method(self) -> Self:
+        other = {"gptq": "grid_points", "awq": "dampening"}[self.method]
+        if getattr(self, other) is not None:
+            raise ValueError(f"{other}: {self.method} has no such setting. Remove it")
+        return self
+
 
 def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Report:
     """Quantize the model in folder `model`; `tokens` is the token folder of its recipe."""
-    method = _method(config, out)
     # llm-compressor asks the hub for what a local folder lacks, and logs beside its progress bars.
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "WARNING")
@@ -57,9 +65,9 @@ def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Re
     from components.quantize.sizes import model_sizes  # noqa: PLC0415
 
     calibration, held_out = choose_sequences(config, model, tokens)
-    weights = compress(config, method, model, calibration, out)
+    weights = compress(config, model, calibration, out)
     figures = {
-        "method": method,
+        "method": config.method,
         "group_size": config.group_size,
         "calibration_sequences": len(calibration),
         "held_out_sequences": len(held_out),
@@ -70,17 +78,6 @@ def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Re
         **compare(model, out, held_out),
     }
     return Report(figures=_rounded(figures))
-
-
-def _method(config: QuantizeSettings, out: Path) -> Method:
-    methods: tuple[Method, ...] = get_args(Method)
-    for method in methods:
-        if out.name == method:
-            other = {"gptq": "grid_points", "awq": "dampening"}[method]
-            if getattr(config, other) is not None:
-                raise KajiyaError(f"quantize.{method}.{other}: {method} has no such setting. Remove it.")
-            return method
-    raise KajiyaError(f"{out}: the last part of OUT names the method: {' or '.join(methods)}.")
 
 
 def _rounded(figures: dict) -> dict:

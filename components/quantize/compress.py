@@ -22,7 +22,7 @@ from kajiya.lm.model import load_model, make_readable, read_config
 from kajiya.lm.tokenizer import copy_tokenizer
 
 if TYPE_CHECKING:
-    from components.quantize import Method, QuantizeSettings
+    from components.quantize import QuantizeSettings
     from components.quantize.calibration import Sequence
 
 BITS = 4
@@ -31,7 +31,7 @@ KEPT = "lm_head"
 
 
 def compress(
-    config: "QuantizeSettings", method: "Method", source: Path, calibration: list["Sequence"], out: Path
+    config: "QuantizeSettings", source: Path, calibration: list["Sequence"], out: Path
 ) -> dict[str, float]:
     """Write the quantized model into `out`; returns the relative weight error of each quantized layer."""
     torch.manual_seed(config.seed)
@@ -41,12 +41,14 @@ def compress(
     layers = linear_layers(model)
     check_group_size(config.group_size, {name: layer.in_features for name, layer in layers.items()})
     # GPTQ overwrites the weights, AWQ leaves the scaled ones in place until they are packed.
-    originals = {name: layer.weight.detach().clone() for name, layer in layers.items() if method == "gptq"}
+    originals = {
+        name: layer.weight.detach().clone() for name, layer in layers.items() if config.method == "gptq"
+    }
     with _without_pinned_memory():
         oneshot(
             model=model,
             processor=AutoTokenizer.from_pretrained(source, local_files_only=True),
-            recipe=_modifiers(config, method),
+            recipe=_modifiers(config),
             dataset=DataLoader(calibration),
             pipeline="sequential",
         )
@@ -81,13 +83,13 @@ def check_group_size(group_size: int, input_sizes: dict[str, int]) -> None:
         )
 
 
-def _modifiers(config: "QuantizeSettings", method: "Method") -> list[Modifier]:
-    symmetric = config.symmetric if config.symmetric is not None else method == "gptq"
+def _modifiers(config: "QuantizeSettings") -> list[Modifier]:
+    symmetric = config.symmetric if config.symmetric is not None else config.method == "gptq"
     weights = QuantizationArgs(
         num_bits=BITS, type="int", strategy="group", group_size=config.group_size, symmetric=symmetric
     )
     groups = {"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}
-    if method == "gptq":
+    if config.method == "gptq":
         return [GPTQModifier(config_groups=groups, ignore=[KEPT], dampening_frac=config.dampening or 0.01)]
     scaling = AWQModifier(n_grid=config.grid_points or 20)
     return [scaling, QuantizationModifier(config_groups=groups, ignore=[KEPT])]

@@ -1,7 +1,7 @@
 """A model version per variant in the MLflow registry, with all that is known about it.
 
-IN is models/<recipe> with its variants base, instruct, gptq and awq and their evaluation. Each
-becomes a version of the registered model `kajiya-<recipe>`: the model's files, a model card, the
+IN is models/<recipe> with the variants that its recipe names and their evaluation. Each becomes a
+version of the registered model `kajiya-<recipe>`: the model's files, a model card, the
 reports and scores, curves, and the lineage from the git commit and dvc.lock down to the hash of
 every crawled file. A variant's parent is the version it was made from.
 

@@ -1,4 +1,4 @@
 from components.sft import run
 from kajiya.stage import main
 
-main(run)
+main(run, keyed=True)

@@ -17,7 +17,7 @@ def recipes(
     """List the recipes: what each makes, and whether `kajiya run` makes it.
 
     A recipe is active when it stands under `recipes` in params.yaml, with the folder of the model it
-    continues from and the folder of the conversations for tuning.
+    continues from, and its variants in the lists below.
 
     Examples:
 

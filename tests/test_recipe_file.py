@@ -1,0 +1,110 @@
+"""A recipe's variants hang together, and params.yaml holds what they need."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.precheck import check_recipes
+from kajiya.errors import KajiyaError
+from kajiya.recipe_entries import drift, entries_in, entries_of
+from kajiya.recipe_file import load_recipe
+
+ROOT = Path(__file__).parent.parent
+
+CHAIN = """description: a chain
+variants:
+  chat-gptq: {of: chat}
+  chat: {of: instruct, instructions: talk}
+  instruct: {of: base, instructions: tasks}
+  liked: {of: chat, pairs: votes}
+sft: {instruct: {}, chat: {}}
+dpo: {liked: {}}
+quantize: {chat-gptq: {method: gptq}}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_parents_come_before_what_is_made_from_them(tmp_path: Path) -> None:
+    parents = load_recipe(write(tmp_path, CHAIN)).parents()
+
+    assert list(parents.items()) == [
+        ("base", None),
+        ("instruct", "base"),
+        ("chat", "instruct"),
+        ("chat-gptq", "chat"),
+        ("liked", "chat"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("of: instruct", "of: instrct", r":4: variants\.chat: of: no variant `instrct`\. There are: base,"),
+        ("of: base", "of: chat", r":5: variants\.instruct: made from itself"),
+        ("of: base, instructions: tasks", "of: base", r":5: .*instructions: must be given sft"),
+        ("{of: chat}", "{of: chat, pairs: votes}", r":3: .*pairs: is nothing that quantize reads"),
+        ("of: instruct,", "of: chat-gptq,", r":4: .*`chat-gptq` is in 4 bits"),
+        ("instruct: {}, chat: {}", "instruct: {}", r":4: variants\.chat: it has no settings"),
+        ("liked: {}", "liked: {}, chat: {}", r":4: variants\.chat: its settings stand in sft and dpo"),
+        ("liked: {}", "liked: {}, more: {}", r":8: dpo\.more: add `more: \{of: \.\.\.\}` under `variants`"),
+        ("chat-gptq: {of", "Chat_GPTQ: {of", r":3: variants\.Chat_GPTQ: no name for a variant"),
+        ("liked: {of", "base: {of", r"variants\.base: no name for a variant"),
+        ("description", "describtion", r":1: describtion: unknown setting\. Did you mean `description`"),
+    ],
+)
+def test_recipe_that_does_not_hang_together_names_line_and_remedy(
+    old: str, new: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(KajiyaError, match=words):
+        load_recipe(write(tmp_path, CHAIN.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")))
+def test_every_recipe_of_the_repository_hangs_together(name: str) -> None:
+    assert load_recipe(ROOT / "recipes" / f"{name}.yaml").description
+
+
+def test_params_hold_just_the_entries_of_the_smoke_recipe() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    recipe = load_recipe(ROOT / "recipes" / "smoke.yaml")
+
+    assert entries_in(params, "smoke") == entries_of("smoke", recipe, "inputs/none")
+
+
+def test_drift_of_another_folder_is_none(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, CHAIN))
+    entries = entries_of("r", recipe, "inputs/a")
+    entries["recipes"]["r"]["base"] = "inputs/b"
+    entries["tunings"]["r-chat"] = {**entries["tunings"]["r-chat"], "instructions": "elsewhere"}
+
+    assert drift(entries, "r", recipe) == []
+
+
+def test_drift_names_what_is_missing_left_over_and_made_from_another(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, CHAIN))
+    entries = entries_of("r", recipe, "inputs/a")
+    del entries["preferences"]["r-liked"]
+    entries["variants"]["r-old"] = {"recipe": "r", "name": "old"}
+    entries["tunings"]["r-chat"] = {**entries["tunings"]["r-chat"], "of": "base"}
+
+    assert drift(entries, "r", recipe) == [
+        "tunings.r-chat.of is base, in the recipe instruct",
+        "`preferences` lacks r-liked",
+        "`variants` holds r-old, which the recipe does not name",
+    ]
+
+
+def test_run_of_a_recipe_that_drifted_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "r.yaml").write_text(CHAIN)
+    (tmp_path / "params.yaml").write_text("recipes: {r: {base: inputs/none}}\n")
+
+    for recipe in (None, "r"):
+        with pytest.raises(KajiyaError, match=r"`variants` lacks r-base.*`kajiya recipes add r`"):
+            check_recipes(tmp_path, recipe)
