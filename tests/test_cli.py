@@ -80,6 +80,7 @@ def test_options_are_no_settings():
         "trace": set(),
         "takedown": {"--reason", "--all"},
         "settings": {"--markdown"},
+        "convert": set(),
     }
 
 
@@ -174,6 +175,16 @@ def test_sample_served_on_a_port_that_no_machine_has_is_refused_before_anything_
     assert "--serve" in said(result)
     assert "65535" in said(result)
     assert not Path("world").exists()
+
+
+def test_convert_of_a_file_that_is_no_checkpoint_ends_with_one_error_and_writes_nothing(tmp_path):
+    (tmp_path / "model.bin").write_bytes(b"once upon a time")
+
+    result = kajiya("convert", "llama2c", *(str(tmp_path / n) for n in ("model.bin", "tokenizer.bin", "out")))
+
+    assert result.exit_code == 2
+    assert "16 bytes are less than llama2.c's header" in said(result)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.bin"]
 
 
 def test_settings_of_a_stage_print_type_default_and_meaning(monkeypatch):

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from kajiya.cli.accept import accept
 from kajiya.cli.choices import recipes, settings
+from kajiya.cli.convert import convert
 from kajiya.cli.corpus import audit, sample
 from kajiya.cli.documents import takedown, trace
 from kajiya.cli.models import lineage
@@ -49,5 +50,18 @@ app = typer.Typer(
 )
 
 # In the order of `kajiya --help`.
-for command in (run, status, report, audit, accept, trace, takedown, lineage, recipes, settings, sample):
+for command in (
+    run,
+    status,
+    report,
+    audit,
+    accept,
+    trace,
+    takedown,
+    lineage,
+    recipes,
+    settings,
+    sample,
+    convert,
+):
     app.command()(command)
