@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from kajiya.errors import KajiyaError
-from kajiya.lm.shape import LlamaShape, derived_ffn_size
+from kajiya.lm.shape import LlamaShape
 from kajiya.lm.tokenizer import copy_tokenizer
 
 
@@ -19,7 +19,7 @@ def llama_config(shape: LlamaShape, vocabulary_size: int, special_ids: dict[str,
 
     Raises KajiyaError when the dials do not fit each other.
     """
-    kv_heads = shape.kv_heads or shape.heads
+    kv_heads = shape.key_value_heads
     if shape.hidden_size % shape.heads or (shape.hidden_size // shape.heads) % 2:
         raise KajiyaError(
             f"pretrain.model: hidden_size {shape.hidden_size} over {shape.heads} heads is not an even head "
@@ -30,7 +30,7 @@ def llama_config(shape: LlamaShape, vocabulary_size: int, special_ids: dict[str,
     return LlamaConfig(
         vocab_size=vocabulary_size,
         hidden_size=shape.hidden_size,
-        intermediate_size=shape.ffn_size or derived_ffn_size(shape.hidden_size),
+        intermediate_size=shape.feed_forward_size,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=kv_heads,
