@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tiny_corpus import documents, write_corpus, write_tokenizer
+from tokenizers import processors
 
 from components.tokenize import run
 from components.tokenize.encode import encode_shards, read_index
@@ -66,6 +67,22 @@ def test_spans_cover_the_array_and_lead_back_to_the_texts(corpus, tokenizer, tmp
             assert ending == decoder.token_to_id("</s>")
             assert decoder.decode(ids) == TEXTS[row["document_id"]]
     assert pq.read_schema(tmp_path / "out" / "train.spans.parquet") == TOKEN_SPAN
+
+
+def test_tokenizer_that_begins_texts_with_a_token_gets_it_before_every_document(corpus, tokenizer, tmp_path):
+    shutil.copytree(tokenizer, tmp_path / "tokenizer")
+    llama = load_tokenizer(tokenizer)
+    llama.post_processor = processors.TemplateProcessing(single="<pad> $A", special_tokens=[("<pad>", 2)])
+    llama.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
+
+    tokenize(corpus, tmp_path / "tokenizer", tmp_path, validation_share=0.1)
+
+    for split in ("train", "validation"):
+        array = np.load(tmp_path / "out" / f"{split}.npy")
+        for row in spans(tmp_path, split):
+            beginning, *ids, ending = array[row["start"] : row["end"]].tolist()
+            assert (beginning, ending) == (2, llama.token_to_id("</s>"))
+            assert llama.decode(ids) == TEXTS[row["document_id"]]
 
 
 def test_each_document_is_in_one_split_once(corpus, tokenizer, tmp_path):
@@ -177,7 +194,7 @@ def test_end_of_sequence_spelt_in_a_text_is_no_border(tokenizer, tmp_path):
 
 @pytest.mark.parametrize(("size", "dtype"), [(65_535, np.uint16), (65_536, np.uint32)])
 def test_array_is_as_wide_as_the_vocabulary_needs(corpus, tokenizer, tmp_path, size, dtype):
-    encode_shards(list_shards(corpus), tokenizer, tmp_path, 0, size)
+    encode_shards(list_shards(corpus), tokenizer, tmp_path, 0, (size, None))
     index = read_index(tmp_path, 1)
     write_split("train", index, np.arange(3), (size, 1), tmp_path, tmp_path)
     array = np.load(tmp_path / "train.npy")

@@ -1,8 +1,8 @@
 """Mix the sources, split off validation, and lay the corpus out as flat arrays of token ids.
 
 CORPUS is the decontaminated corpus, TOKENIZER the folder of the recipe's tokenizer. Each document is
-followed by the end-of-sequence token, which is also what stands before the next: there is no token
-for the beginning. A source given more weight than it has tokens is repeated, one given less is drawn
+followed by the end-of-sequence token, which is also what stands before the next; the tokenizer of a base
+that begins every text with a token of its own (Llama's `<s>`) gets that, too. A source given more weight than it has tokens is repeated, one given less is drawn
 from; whole documents always. Validation holds documents of every source, once, and never trains.
 
 OUT holds `train.npy` and `validation.npy`, for each a table of spans that says which document every
@@ -11,7 +11,7 @@ token came from, `tokens.json`, and `rejected.parquet` with the documents the mi
 
 from pathlib import Path
 
-from components.tokenize.encode import encode_shards, read_index
+from components.tokenize.encode import beginning_of_text, encode_shards, read_index
 from components.tokenize.mixture import plan
 from components.tokenize.settings import TokenizeSettings
 from components.tokenize.write import write_facts, write_rejected, write_split
@@ -25,7 +25,7 @@ def run(config: TokenizeSettings, corpus: Path, tokenizer: Path, *, out: Path, w
     loaded = load_tokenizer(tokenizer)
     ending = end_of_sequence(loaded, tokenizer)
     size = vocabulary_size(loaded)
-    encode_shards(shards, tokenizer, work, config.seed, size)
+    encode_shards(shards, tokenizer, work, config.seed, (size, beginning_of_text(loaded, ending)))
     index = read_index(work, len(shards))
     mixture = plan(index, config)
     tokens = {

@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from kajiya.engine import map_shards, workers
 from kajiya.errors import KajiyaError
 from kajiya.lm.encoder import Encoder
 from kajiya.lm.tokenizer import TOKENIZER_FILE
+from kajiya.lm.unigram import Encoded
 from kajiya.shards import read_shard, write_shard
 
 _BATCH_DOCUMENTS = 2000  # enough for the threads, little enough for memory
@@ -33,7 +35,7 @@ class Index:
     offsets: NDArray[np.int64]
     """First token in the encoded shard."""
     lengths: NDArray[np.int64]
-    """Tokens, without the end of sequence."""
+    """Tokens with that of the beginning, where there is one, without the end of sequence."""
     hashes: NDArray[np.uint64]
     """Of seed and id: what every random choice about the document derives from."""
 
@@ -43,15 +45,27 @@ def token_type(vocabulary_size: int) -> type[np.uint16 | np.uint32]:
     return np.uint16 if vocabulary_size < 65_536 else np.uint32
 
 
-def encode_shards(shards: list[Path], tokenizer: Path, work: Path, seed: int, size: int) -> None:
+def beginning_of_text(tokenizer: Tokenizer, ending: int) -> int | None:
+    """Id of the token that the tokenizer itself puts before every text (Llama's `<s>`); None for none.
+
+    None also where it is `ending`, the end of the document before. A base that never saw a text without it would have to learn that, for nothing: it rests its attention there.
+    """
+    bare, whole = (tokenizer.encode("a", add_special_tokens=added).ids for added in (False, True))
+    begins = len(whole) > len(bare) and whole[1 : 1 + len(bare)] == bare and whole[0] != ending
+    return whole[0] if begins else None
+
+
+def encode_shards(
+    shards: list[Path], tokenizer: Path, work: Path, seed: int, vocabulary: tuple[int, int | None]
+) -> None:
     """Write `part-N.ids` (flat token ids) and `part-N.parquet` (the documents) for shard N.
 
-    size: of the vocabulary.
+    vocabulary: its size, and the token that begins every document or None.
     """
     # Threads help when one process encodes; beside other workers they only crowd.
     threads = workers() if min(workers(), len(shards)) == 1 else 1
     tasks = [
-        _Task(shard, tokenizer, work / f"part-{number:05d}", seed, size, threads)
+        _Task(shard, tokenizer, work / f"part-{number:05d}", seed, vocabulary, threads)
         for number, shard in enumerate(shards)
         if not (work / f"part-{number:05d}.parquet").exists()
     ]
@@ -81,7 +95,7 @@ class _Task(NamedTuple):
     tokenizer: Path
     target: Path
     seed: int
-    size: int
+    vocabulary: tuple[int, int | None]
     threads: int
 
 
@@ -97,9 +111,11 @@ def _encode_shard(task: _Task) -> None:
     encoder = _encoder(task.tokenizer, task.threads > 1, modified)
     batches = table.select(["text"]).to_batches(max_chunksize=_BATCH_DOCUMENTS)
     lengths = [np.empty(0, np.int64)]
+    size, beginning = task.vocabulary
     with open(task.target.with_suffix(".ids"), "wb") as stream, ThreadPoolExecutor(task.threads) as pool:
-        for encoded in pool.map(encoder.encode, (batch["text"] for batch in batches)):
-            encoded.ids.astype(token_type(task.size)).tofile(stream)
+        for bare in pool.map(encoder.encode, (batch["text"] for batch in batches)):
+            encoded = _begun(bare, beginning)
+            encoded.ids.astype(token_type(size)).tofile(stream)
             lengths.append(encoded.lengths)
         stream.flush()
         os.fsync(stream.fileno())
@@ -114,3 +130,11 @@ def _encode_shard(task: _Task) -> None:
     }
     # Last: it says that the part is whole.
     write_shard(pa.table(index), task.target.with_suffix(".parquet"))
+
+
+def _begun(encoded: Encoded, beginning: int | None) -> Encoded:
+    """Each document with the token that begins it in front."""
+    if beginning is None:
+        return encoded
+    starts = np.cumsum(encoded.lengths) - encoded.lengths
+    return Encoded(np.insert(encoded.ids, starts, beginning), encoded.lengths + 1)
