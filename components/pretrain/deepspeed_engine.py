@@ -1,7 +1,7 @@
-"""A DeepSpeed engine whose whole state can be read out and put back, rank by rank.
+"""Two or more ranks on DeepSpeed ZeRO 0-3, its state told in slices of named parameters.
 
-DeepSpeed's own checkpoints are pickles, so the state is taken from where its ZeRO optimizers keep it:
-the fp32 master partition of this rank, its Adam moments, and the parameters (ZeRO 3: this rank's part).
+DeepSpeed's own checkpoints are pickles bound to the number of ranks, so the state is taken from where
+its ZeRO optimizers keep it: flat fp32 partitions, of which each holds parts of several parameters.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,25 +10,160 @@ from typing import Any
 
 import deepspeed
 import torch
+from deepspeed.runtime.bf16_optimizer import BF16_Optimizer
+from deepspeed.runtime.utils import combine_grad_norm_groups, get_global_norm_of_tensors
 
+from components.pretrain.engine import KINDS, Slice, adamw, fresh_adam_state
+from components.pretrain.objective import NextTokenLoss, parameter_names
 from components.pretrain.settings import PretrainSettings
 from kajiya.errors import KajiyaError
 
 
-def make_engine(model: Any, config: PretrainSettings) -> Any:
-    """The engine around `model`. Its optimizer state is empty: step 0."""
-    if not torch.cuda.is_available():
-        # The shared-memory collective would be compiled by g++ for 85 seconds; gloo does the same.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    optimizer = _adamw(model, config)
-    with explain_missing_compiler():
-        engine, *_ = deepspeed.initialize(
-            model=model, optimizer=optimizer, config=engine_config(model, config), dist_init_required=False
-        )
-    # ZeRO 3 and the bf16 optimizer make an empty first step to allocate the moments (at learning
-    # rate 0); counted, it would shift Adam's bias correction.
-    engine.basic_optimizer.state.clear()
-    return engine
+class DeepSpeedEngine:
+    """See engine.Engine."""
+
+    def __init__(self, objective: NextTokenLoss, config: PretrainSettings) -> None:
+        if not torch.cuda.is_available():
+            # The shared-memory collective would be compiled by g++ for 85 seconds; gloo does the same.
+            deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        self.rank = torch.distributed.get_rank()
+        self.ranks = torch.distributed.get_world_size()
+        self.model: Any = objective.causal
+        self._named = parameter_names(objective)
+        optimizer = adamw([(parameter, parameter.dim() > 1) for _, parameter in self._named], config)
+        settings = engine_config(objective, config, self.ranks)
+        with explain_missing_compiler():
+            self._engine, *_ = deepspeed.initialize(
+                model=objective, optimizer=optimizer, config=settings, dist_init_required=False
+            )
+        self._optimizer = self._engine.optimizer
+        self._adam = self._engine.basic_optimizer
+        self._stage: int = self._engine.zero_optimization_stage()
+        self.device = torch.device(self._engine.device)
+        # ZeRO 3 and the bf16 optimizer make an empty first step to allocate the moments (at learning
+        # rate 0); counted, it would shift Adam's bias correction.
+        for master in self._masters():
+            self._adam.state[master] = fresh_adam_state(master)
+        self._engine.train()
+        self._waiting = False  # a backward pass is done, and neither counted nor used
+
+    def micro_step(self, tokens: torch.Tensor) -> torch.Tensor:
+        if self._waiting:
+            self._engine.step()  # between micro-batches DeepSpeed only counts here
+        loss, losses = self._engine(tokens)
+        self._engine.backward(loss)
+        self._waiting = True
+        return losses
+
+    def gradient_norm(self) -> float:
+        optimizer = self._optimizer
+        if optimizer is self._adam:
+            gradients = [parameter.grad for _, parameter in self._named if parameter.grad is not None]
+            return float(torch.nn.utils.get_total_norm(gradients))
+        if isinstance(optimizer, BF16_Optimizer):
+            return float(get_global_norm_of_tensors(optimizer.get_grads_for_norm()[0]))
+        if self._stage == 3:
+            return float(combine_grad_norm_groups(optimizer._get_norm_groups()))
+        return float(optimizer.scaled_global_norm())
+
+    def step(self, learning_rate: float) -> None:
+        for group in self._adam.param_groups:
+            group["lr"] = learning_rate
+        self._engine.step()
+        self._waiting = False
+
+    def discard(self) -> None:
+        # DeepSpeed counts its micro-steps in `step`, so that is called, with an update that only forgets.
+        update = self._optimizer.step
+        self._optimizer.step = self._forget_gradients
+        try:
+            self._engine.step()
+        finally:
+            self._optimizer.step = update
+        self._waiting = False
+
+    def losses(self, tokens: torch.Tensor) -> torch.Tensor:
+        self._engine.eval()
+        with torch.no_grad():
+            _, losses = self._engine(tokens)
+        self._engine.train()
+        return losses
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        gather: Callable[..., Any] = deepspeed.zero.GatheredParameters
+        weights = {}
+        for name, parameter in self._named:
+            if self._stage == 3:
+                with gather([parameter]):
+                    weights[name] = parameter.detach().cpu().clone()
+            else:
+                weights[name] = parameter.detach().cpu().clone()
+        return weights
+
+    def slices(self) -> Iterator[Slice]:
+        for number, (name, parameter) in enumerate(self._named):
+            if self._optimizer is self._adam:  # every rank holds all; they share the work of saving
+                place, owned = (parameter, 0, parameter.numel(), 0), number % self.ranks == self.rank
+            else:
+                place, owned = self._place(parameter), True
+            flat, start, count, offset = place
+            if count > 0:
+                state = {"master": flat.detach(), **self._adam.state[flat]}
+                for kind in KINDS:
+                    yield Slice(name, kind, offset, state[kind].view(-1)[start : start + count], owned)
+
+    def optimizer_steps(self) -> int:
+        return int(self._adam.state[self._masters()[0]]["step"])
+
+    @torch.no_grad()
+    def restore(self, optimizer_steps: int) -> None:
+        if self._waiting:
+            self.discard()
+        for state in self._adam.state.values():
+            state["step"].fill_(optimizer_steps)
+        if self._stage == 3:
+            for _, parameter in self._named:
+                flat, start, count, _ = self._place(parameter)
+                parameter.ds_tensor.data[:count].copy_(flat[start : start + count])
+        elif self._optimizer is not self._adam:
+            self._optimizer.update_lp_params()
+
+    def _place(self, parameter: Any) -> tuple[torch.Tensor, int, int, int]:
+        """Where this rank keeps its part: flat partition, start and count in it, offset in the parameter."""
+        if self._stage == 3:
+            group, start, padded = self._optimizer.grad_position[self._optimizer.get_param_id(parameter)]
+            offset = self.rank * padded
+            # The last rank's part is filled up.
+            count = max(0, min(padded, parameter.ds_numel - offset))
+            return self._optimizer.fp32_partitioned_groups_flat[group], start, count, offset
+        part = parameter._hp_mapping
+        if part is None:  # wholly on another rank
+            return self._masters()[0], 0, 0, 0
+        flat = self._masters()[part.param_group_index]
+        held = part.hp_fragment_address
+        return flat, held.start, held.numel, part.lp_fragment_address.start
+
+    def _masters(self) -> list[torch.Tensor]:
+        if self._stage == 3:
+            return list(self._optimizer.fp32_partitioned_groups_flat)
+        return [tensor for group in self._adam.param_groups for tensor in group["params"]]
+
+    def _forget_gradients(self) -> None:
+        optimizer = self._optimizer
+        if optimizer is self._adam:
+            return  # DeepSpeed itself sets them to None after the update
+        if isinstance(optimizer, BF16_Optimizer):
+            optimizer.clear_hp_grads()
+            optimizer.clear_lp_grads()
+        elif self._stage == 3:
+            optimizer._overflow_clean_up(1.0)
+        else:
+            optimizer.zero_grad(set_to_none=True)
+            if optimizer.cpu_offload:
+                optimizer.reset_cpu_buffers()
+            for key in optimizer.averaged_gradients:
+                optimizer.averaged_gradients[key] = None
+                optimizer.all_grad_tensors[key] = None
 
 
 @contextmanager
@@ -45,20 +180,23 @@ def explain_missing_compiler() -> Iterator[None]:
         ) from error
 
 
-def engine_config(model: Any, config: PretrainSettings) -> dict[str, Any]:
+def engine_config(model: Any, config: PretrainSettings, ranks: int) -> dict[str, Any]:
     # DeepSpeed allocates its buckets in full, so a small model must not ask for half a billion.
     bucket = min(500_000_000, sum(parameter.numel() for parameter in model.parameters()))
-    accumulation = config.global_batch_sequences // (config.micro_batch_sequences * config.ranks)
+    accumulation = config.global_batch_sequences // (config.micro_batch_sequences * ranks)
+    bf16 = config.precision == "bf16"
+    # Without ZeRO DeepSpeed accumulates bf16 gradients in bf16.
+    stage = max(1, config.zero_stage) if bf16 else config.zero_stage
     settings: dict[str, Any] = {
         "train_batch_size": config.global_batch_sequences,
         "train_micro_batch_size_per_gpu": config.micro_batch_sequences,
         "gradient_accumulation_steps": accumulation,
         "gradient_clipping": config.optimizer.clip_gradient_norm,
         "steps_per_print": 2**62,
-        "bf16": {"enabled": config.precision == "bf16"},
+        "bf16": {"enabled": bf16},
         "zero_allow_untested_optimizer": True,
         "zero_optimization": {
-            "stage": config.zero_stage,
+            "stage": stage,
             "overlap_comm": torch.cuda.is_available(),
             "contiguous_gradients": True,
             "reduce_bucket_size": bucket,
@@ -67,85 +205,6 @@ def engine_config(model: Any, config: PretrainSettings) -> dict[str, Any]:
             "stage3_param_persistence_threshold": 0,
         },
     }
-    if config.precision == "bf16" and accumulation > 1 and config.zero_stage > 0:
+    if bf16 and accumulation > 1:
         settings["data_types"] = {"grad_accum_dtype": "fp32"}  # bf16 loses small addends
     return settings
-
-
-def set_learning_rate(engine: Any, rate: float) -> None:
-    for group in engine.basic_optimizer.param_groups:
-        group["lr"] = rate
-
-
-def read_state(engine: Any, rank: int) -> dict[str, torch.Tensor]:
-    """Every tensor this rank needs to go on; parameters that all ranks share are rank 0's."""
-    tensors = _parameters(engine) if rank == 0 or engine.zero_optimization_stage() == 3 else {}
-    known = {tensor.data_ptr() for tensor in tensors.values()}
-    for number, master in enumerate(_masters(engine)):
-        if master.data_ptr() not in known:  # in fp32 without ZeRO the parameter is its own master
-            tensors[f"master.{number}"] = master.data
-        for name, value in engine.basic_optimizer.state[master].items():
-            tensors[f"{name}.{number}"] = torch.as_tensor(value)
-    return tensors
-
-
-def write_state(engine: Any, own: dict[str, torch.Tensor], shared: dict[str, torch.Tensor]) -> None:
-    """Put back what read_state gave. own: this rank's; shared: rank 0's."""
-    saved = own if engine.zero_optimization_stage() == 3 else shared
-    for name, target in _parameters(engine).items():
-        target.copy_(saved[name])
-    for number, master in enumerate(_masters(engine)):
-        if f"master.{number}" in own:
-            master.data.copy_(own[f"master.{number}"])
-        suffix = f".{number}"
-        engine.basic_optimizer.state[master] = {
-            key.removesuffix(suffix): value.to(master.device if key[:4] != "step" else "cpu")
-            for key, value in own.items()
-            if key.endswith(suffix) and not key.startswith(("master.", "parameter."))
-        }
-
-
-def full_weights(engine: Any) -> dict[str, torch.Tensor]:
-    """All parameters on the CPU, by name. Every rank must call it (ZeRO 3 gathers)."""
-    gather: Callable[..., Any] = deepspeed.zero.GatheredParameters
-    weights = {}
-    for name, parameter in engine.module.named_parameters():
-        if engine.zero_optimization_stage() == 3:
-            with gather([parameter]):
-                weights[name] = parameter.detach().cpu().clone()
-        else:
-            weights[name] = parameter.detach().cpu().clone()
-    return weights
-
-
-def gradient_norm(engine: Any) -> float:
-    """Global gradient norm before clipping; call between backward and step for plain fp32."""
-    if engine.optimizer is engine.basic_optimizer:
-        gradients = [p.grad for p in engine.module.parameters() if p.grad is not None]
-        return float(torch.nn.utils.get_total_norm(gradients))
-    return float(engine.get_global_grad_norm())
-
-
-def _adamw(model: Any, config: PretrainSettings) -> torch.optim.AdamW:
-    settings = config.optimizer
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    betas = (settings.beta1, settings.beta2)
-    return torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=settings.epsilon, fused=True)
-
-
-def _masters(engine: Any) -> list[torch.Tensor]:
-    if engine.zero_optimization_stage() == 3:
-        return list(engine.optimizer.fp32_partitioned_groups_flat)
-    return [tensor for group in engine.basic_optimizer.param_groups for tensor in group["params"]]
-
-
-def _parameters(engine: Any) -> dict[str, torch.Tensor]:
-    sharded = engine.zero_optimization_stage() == 3
-    return {
-        f"parameter.{name}": (parameter.ds_tensor if sharded else parameter).data
-        for name, parameter in engine.module.named_parameters()
-    }

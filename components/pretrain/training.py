@@ -8,18 +8,10 @@ from typing import Any
 
 import torch
 import torch.distributed
-from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from components.pretrain.batches import Batches, ValidationSet
-from components.pretrain.deepspeed_engine import (
-    full_weights,
-    gradient_norm,
-    make_engine,
-    read_state,
-    set_learning_rate,
-    write_state,
-)
+from components.pretrain.engine import make_engine, read_state, write_state
 from components.pretrain.schedule import learning_rate
 from components.pretrain.settings import PretrainSettings
 from components.pretrain.validation import validate
@@ -59,7 +51,8 @@ class Training:
         self.validation = ValidationSet(
             tokens, config.model.context, config.validation_sequences, config.seed
         )
-        self.engine = make_engine(self._model(dataset.facts["vocabulary_size"]), config)
+        model = self._model(dataset.facts["vocabulary_size"])
+        self.engine = make_engine(model, config, dataset.facts["end_of_sequence"])
         self.step = 0
         self.rows: list[dict[str, float]] = []
 
@@ -93,9 +86,7 @@ class Training:
         self.step = int(agreed)
         if self.step == 0:
             return
-        shared = checkpoint.read_part(self.checkpoints, self.step, part_name(0))
-        own = checkpoint.read_part(self.checkpoints, self.step, part_name(self.rank))
-        write_state(self.engine, own, shared)
+        write_state(self.engine, checkpoint.read_part(self.checkpoints, self.step, part_name(self.rank)))
         lines = (checkpoint.step_folder(self.checkpoints, self.step) / "metrics.jsonl").read_text()
         self.rows = [json.loads(line) for line in lines.splitlines()]
         if self.rank == 0:
@@ -124,7 +115,6 @@ class Training:
             unit="tok", unit_scale=True, dynamic_ncols=True, disable=self.rank != 0,
             mininterval=0.5 if sys.stderr.isatty() else 10,  # a log wants lines, not an animation
         )  # fmt: skip
-        self.engine.train()
         while self.step < self.steps:
             row = self._train_step()
             bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
@@ -137,21 +127,14 @@ class Training:
     def _train_step(self) -> dict[str, float]:
         config = self.config
         rate = learning_rate(config.schedule, config.optimizer.peak_learning_rate, self.step, self.steps)
-        set_learning_rate(self.engine, rate)
-        losses, norm = [], 0.0
-        plain = self.engine.optimizer is self.engine.basic_optimizer
-        for tokens in self.batches.micro_batches(self.step, self.rank, self.ranks):
-            tokens = tokens.to(self.engine.device)  # noqa: PLW2901
-            loss = sequence_loss(self.engine, tokens)
-            self.engine.backward(loss)
-            if plain and self.engine.is_gradient_accumulation_boundary():
-                norm = gradient_norm(self.engine)  # DeepSpeed clips in place and does not tell it
-            self.engine.step()
-            losses.append(loss.detach())
+        losses = [
+            self.engine.micro_step(tokens.to(self.engine.device)).mean()
+            for tokens in self.batches.micro_batches(self.step, self.rank, self.ranks)
+        ]
         mean = torch.stack(losses).mean()
         torch.distributed.all_reduce(mean)
         value = float(mean) / self.ranks
-        norm = norm if plain else gradient_norm(self.engine)
+        norm = self.engine.gradient_norm()
         self.step += 1
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise KajiyaError(
@@ -159,6 +142,7 @@ class Training:
                 "The training diverged: lower pretrain.optimizer.peak_learning_rate, lengthen the warmup, "
                 "or look at the data of this step. The checkpoints before it are kept."
             )
+        self.engine.step(rate)
         tokens_seen = self.step * config.global_batch_sequences * config.model.context
         return {"step": self.step, "tokens": tokens_seen, "loss": value, "lr": rate, "grad_norm": norm}
 
@@ -176,7 +160,7 @@ class Training:
         tracker.log(self.step, values)
 
     def _save(self) -> None:
-        state = read_state(self.engine, self.rank)
+        state = read_state(self.engine)
         own = checkpoint.write_part(self.checkpoints, self.step, part_name(self.rank), state)
         sums = self._gather_checksums(own)
         if self.rank == 0:
@@ -198,12 +182,12 @@ class Training:
         return "".join(json.dumps(row) + "\n" for row in self.rows)
 
     def write_model(self) -> None:
-        weights = full_weights(self.engine)
+        weights = self.engine.weights()
         if self.rank:
             return
         out = Path(self.job["out"])
         parameters = sum(tensor.numel() for tensor in weights.values())  # saving empties `weights`
-        save_model(self.engine.module, weights, Path(self.job["tokenizer"]), out)
+        save_model(self.engine.model, weights, Path(self.job["tokenizer"]), out)
         write_file(out / "metrics.jsonl", self._metrics())
         last = self.rows[-1]
         figures = {
@@ -219,12 +203,6 @@ class Training:
 
 def part_name(rank: int) -> str:
     return f"rank-{rank}.safetensors"
-
-
-def sequence_loss(model: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Mean cross entropy of predicting tokens[:, 1:] from tokens[:, :-1], in fp32."""
-    logits = model(input_ids=tokens[:, :-1], use_cache=False).logits
-    return cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,33 +1,28 @@
 """Validation loss, in all and per source."""
 
-from typing import Any
-
 import numpy as np
 import torch
 import torch.distributed
-from torch.nn.functional import cross_entropy
 
 from components.pretrain.batches import ValidationSet, stack
+from components.pretrain.engine import Engine
 
 
-def validate(engine: Any, validation: ValidationSet, micro: int) -> dict[str, float]:
+def validate(engine: Engine, validation: ValidationSet, micro: int) -> dict[str, float]:
     """Mean loss per token: "" for all, and by source. Every rank must call it and gets the same."""
     rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
     sums = np.zeros((2, len(validation.sources)))  # loss, tokens
     # Under ZeRO 3 every forward pass is a collective: all ranks make the same number of them.
     rounds = -(-len(validation.indices) // (micro * ranks))
-    engine.eval()
-    with torch.no_grad():
-        for number in range(rounds):
-            first = (number * ranks + rank) * micro
-            indices = validation.indices[first : first + micro]
-            counted = len(indices) > 0
-            losses = _token_losses(engine, validation, indices if counted else validation.indices[:1])
-            if counted:
-                codes = np.concatenate([validation.label_sources(index) for index in indices])
-                sums[0] += np.bincount(codes, losses, minlength=len(validation.sources))
-                sums[1] += np.bincount(codes, minlength=len(validation.sources))
-    engine.train()
+    for number in range(rounds):
+        first = (number * ranks + rank) * micro
+        indices = validation.indices[first : first + micro]
+        counted = len(indices) > 0
+        losses = _token_losses(engine, validation, indices if counted else validation.indices[:1])
+        if counted:
+            codes = np.concatenate([validation.label_sources(index) for index in indices])
+            sums[0] += np.bincount(codes, losses, minlength=len(validation.sources))
+            sums[1] += np.bincount(codes, minlength=len(validation.sources))
     total = torch.from_numpy(sums).to(engine.device)
     torch.distributed.all_reduce(total)
     losses_by_source, counts = total.cpu().numpy()
@@ -38,8 +33,7 @@ def validate(engine: Any, validation: ValidationSet, micro: int) -> dict[str, fl
     return result
 
 
-def _token_losses(engine: Any, validation: ValidationSet, indices: np.ndarray) -> np.ndarray:
+def _token_losses(engine: Engine, validation: ValidationSet, indices: np.ndarray) -> np.ndarray:
     tokens = stack(validation.dataset, indices).to(engine.device)
-    logits = engine(input_ids=tokens[:, :-1], use_cache=False).logits
-    losses = cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
-    return losses.double().cpu().numpy()
+    losses: np.ndarray = engine.losses(tokens).double().cpu().numpy().ravel()
+    return losses
