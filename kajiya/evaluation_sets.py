@@ -7,132 +7,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from kajiya.errors import KajiyaError
+from kajiya.evaluation_items import RECORDS, Item, JSQuAD, MultipleChoice, Passage, Text
 
 _FILE_NAME = re.compile(r"(?P<split>train|valid)-(?P<version>v[0-9][0-9.]*)\.json")
-_TITLE_MARK = " [SEP] "
-
-
-class Passage(NamedTuple):
-    """A text of an evaluation item that must not stand in the training corpus."""
-
-    item: str
-    text: str
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", strict=True
-    )  # JGLUE carries ids of its own origins
-
-
-class JCommonsenseQA(_Record):
-    """A question of common sense with five choices."""
-
-    q_id: int
-    question: str = Field(min_length=1)
-    choice0: str = Field(min_length=1)
-    choice1: str = Field(min_length=1)
-    choice2: str = Field(min_length=1)
-    choice3: str = Field(min_length=1)
-    choice4: str = Field(min_length=1)
-    label: int = Field(ge=0, le=4)
-
-    @property
-    def id(self) -> str:
-        return str(self.q_id)
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        return self.choice0, self.choice1, self.choice2, self.choice3, self.choice4
-
-    def passages(self) -> Iterator[Passage]:
-        # The choices alone are dictionary words: they may stand anywhere.
-        yield Passage(self.id, self.question)
-
-
-class JNLI(_Record):
-    """A pair of sentences; the label says how the second follows from the first."""
-
-    sentence_pair_id: str
-    sentence1: str = Field(min_length=1)
-    sentence2: str = Field(min_length=1)
-    label: Literal["entailment", "contradiction", "neutral"]
-
-    @property
-    def id(self) -> str:
-        return self.sentence_pair_id
-
-    def passages(self) -> Iterator[Passage]:
-        yield from (Passage(self.id, self.sentence1), Passage(self.id, self.sentence2))
-
-
-class Answer(_Record):
-    """A right answer and where it begins in the context (characters)."""
-
-    text: str = Field(min_length=1)
-    answer_start: int = Field(ge=0)
-
-
-class JSQuAD(_Record):
-    """A question whose answer stands in its context."""
-
-    id: str = Field(min_length=1)
-    question: str = Field(min_length=1)
-    answers: tuple[Answer, ...] = Field(min_length=1, strict=False)
-    context: str = Field(min_length=1)
-
-    @property
-    def title(self) -> str:
-        """Title of the article, from the context's first words; empty where there is none."""
-        title, mark, _ = self.context.partition(_TITLE_MARK)
-        return title if mark else ""
-
-    @property
-    def body(self) -> str:
-        """The context without its title."""
-        return self.context.partition(_TITLE_MARK)[2] or self.context
-
-    def passages(self) -> Iterator[Passage]:
-        yield from (Passage(self.id, self.question), Passage(self.id, self.body))
-
-
-class _Text(_Record):
-    text: str = Field(min_length=1)
-
-    def passages(self) -> Iterator[Passage]:
-        yield Passage(self.id, self.text)  # type: ignore[attr-defined] # each kind has an id
-
-
-class MARCJa(_Text):
-    """A product review and its polarity."""
-
-    review_id: str
-    label: Literal["positive", "negative"]
-
-    @property
-    def id(self) -> str:
-        return self.review_id
-
-
-class English(_Text):
-    """English text for perplexity. Its id is its line in the file, from 1."""
-
-    id: str
-
-
-Item = JCommonsenseQA | JNLI | JSQuAD | MARCJa | English
-RECORDS: dict[str, type[Item]] = {
-    "jcommonsenseqa": JCommonsenseQA,
-    "jnli": JNLI,
-    "jsquad": JSQuAD,
-    "marc_ja": MARCJa,
-    "english": English,
-}
+_JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+_GENERAL = "or, of any other name, records with `question`, `choices` and `label`, or with `text`"
 
 
 @dataclass(frozen=True)
@@ -146,12 +30,15 @@ class EvaluationSet:
     sha256: str
     """Of the file."""
     items: tuple[Item, ...]
-    """In the order of the file; every item of the type RECORDS[name]."""
+    """In the order of the file; all of one type."""
 
     @property
     def language(self) -> str:
-        """ISO 639-1."""
-        return "en" if self.name == "english" else "ja"
+        """`ja` or `en`; of a set that is not JGLUE's, by whether Japanese letters stand in its first texts."""
+        if not isinstance(self.items[0], Text | MultipleChoice):
+            return "ja"
+        texts = (passage.text for item in self.items[:100] for passage in item.passages())
+        return "ja" if any(map(_JAPANESE.search, texts)) else "en"
 
     def passages(self) -> Iterator[Passage]:
         """Each text to keep out of training once, under the first item that has it."""
@@ -166,15 +53,32 @@ class EvaluationSet:
 def list_sets(folder: Path) -> list[str]:
     """Names of the sets in a folder, sorted. Raises KajiyaError for none, or for an unknown one."""
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    known = ", ".join(RECORDS)
     for name in names:
-        if name not in RECORDS:
-            raise KajiyaError(
-                f"{folder / name}: unknown evaluation set. Known: {known}. Rename or remove it."
-            )
+        _record_type(folder, name)
     if not names:
-        raise KajiyaError(f"{folder}: no evaluation set here. Put one folder per set: {known}.")
+        raise KajiyaError(f"{folder}: no evaluation set here. Put one folder per set: {', '.join(RECORDS)}.")
     return names
+
+
+def _record_type(folder: Path, name: str) -> type[Item]:
+    """By the set's name, or by the fields of its first record."""
+    if name in RECORDS:
+        return RECORDS[name]
+    path = next(iter(list_splits(folder, name).values()))
+    with open(path, "rb") as lines:
+        first = next((line for line in lines if line.strip()), b"{}")
+    try:
+        fields = json.loads(first)
+    except ValueError:
+        fields = None
+    if isinstance(fields, dict) and {"question", "choices"} & fields.keys():
+        return MultipleChoice
+    if isinstance(fields, dict) and fields.keys() <= {"id", "text"} and "text" in fields:
+        return Text
+    raise KajiyaError(
+        f"{folder / name}: unknown evaluation set. Known: {', '.join(RECORDS)}; {_GENERAL}, one JSON object a "
+        "line. Rename, convert or remove it."
+    )
 
 
 def list_splits(folder: Path, name: str) -> dict[str, Path]:
@@ -199,17 +103,17 @@ def load_set(folder: Path, name: str, split: str) -> EvaluationSet:
     splits = list_splits(folder, name)
     if split not in splits:
         raise KajiyaError(f"{folder / name}: no split `{split}`. There are: {', '.join(splits)}.")
-    return _load_file(name, splits[split])
+    return _load_file(name, splits[split], _record_type(folder, name))
 
 
 def load_all(folder: Path) -> Iterator[EvaluationSet]:
     """Every split of every set in the folder."""
     for name in list_sets(folder):
         for path in list_splits(folder, name).values():
-            yield _load_file(name, path)
+            yield _load_file(name, path, _record_type(folder, name))
 
 
-def _load_file(name: str, path: Path) -> EvaluationSet:
+def _load_file(name: str, path: Path, record: type[Item]) -> EvaluationSet:
     content = path.read_bytes()
     try:
         text = content.decode("utf-8")
@@ -217,7 +121,7 @@ def _load_file(name: str, path: Path) -> EvaluationSet:
         line = content.count(b"\n", 0, error.start) + 1
         raise KajiyaError(f"{path}:{line}: not UTF-8. Convert the file to UTF-8.") from None
     read = _read_squad if name == "jsquad" else _read_lines
-    items = tuple(read(RECORDS[name], path, text))
+    items = tuple(read(record, path, text))
     if not items:
         raise KajiyaError(f"{path}: no items. Fill the file or remove it.")
     _check_ids(items, path)
@@ -234,8 +138,8 @@ def _read_lines(record: type[Item], path: Path, text: str) -> Iterator[Item]:
             fields = json.loads(line)
         except json.JSONDecodeError as error:
             raise KajiyaError(f"{where}: invalid JSON: {error.msg} at column {error.colno}.") from None
-        if record is English and isinstance(fields, dict):
-            fields = {"id": str(number)} | fields
+        if record in (Text, MultipleChoice) and isinstance(fields, dict):
+            fields |= {"id": str(fields.get("id", number))}
         yield _validate(record, fields, where)
 
 

@@ -10,7 +10,8 @@ from corpus_folders import kept, output_bytes, rejected, write_source
 from components.decontaminate import DecontaminateSettings, run
 from components.decontaminate.cut import sentences
 from kajiya.errors import KajiyaError
-from kajiya.evaluation_sets import English, EvaluationSet
+from kajiya.evaluation_items import Text
+from kajiya.evaluation_sets import EvaluationSet
 from kajiya.overlap import OverlapSettings, overlap_of, watch
 from kajiya.stage import execute
 
@@ -110,7 +111,7 @@ def test_share_of_an_item_decides_at_the_threshold(tmp_path, evaluation_sets):
 
 def watched(texts: list[str], **settings):
     """Texts as a Japanese set."""
-    items = tuple(English(id=str(i), text=text) for i, text in enumerate(texts))
+    items = tuple(Text(id=str(i), text=text) for i, text in enumerate(texts))
     return watch(OverlapSettings(**settings), [EvaluationSet("marc_ja", "valid", "v1.3", "", items)])
 
 

@@ -67,9 +67,28 @@ def test_sets_and_splits_are_listed_in_order(tmp_path):
     assert load_set(tmp_path, "english", "valid").language == "en"
 
 
+CHOICE = {"question": "The capital of France is", "choices": ["Rome", "Paris"], "label": 1}
+
+
+def test_set_of_another_name_is_multiple_choice_or_texts_by_its_fields(tmp_path):
+    write(tmp_path, "arc", CHOICE | {"id": 7}, CHOICE | {"subject": "geography"})
+    write(tmp_path, "novels", {"text": "吾輩は猫である。"})
+    arc, novels = (load_set(tmp_path, name, "valid") for name in ("arc", "novels"))
+    assert [(item.id, item.choices, item.label) for item in arc.items] == [
+        ("7", ("Rome", "Paris"), 1),
+        ("2", ("Rome", "Paris"), 1),
+    ]
+    assert list(arc.passages()) == [("7", "The capital of France is Paris")]
+    assert [item.text for item in novels.items] == ["吾輩は猫である。"]
+    assert (arc.language, novels.language) == ("en", "ja")
+
+
 @pytest.mark.parametrize(
     ("name", "lines", "message"),
     [
+        ("arc", [CHOICE, CHOICE | {"label": 2}], ":2: record: .*label 2, but the last .* is number 1"),
+        ("arc", [CHOICE | {"choices": ["Rome"]}], ":1: choices"),
+        ("arc", [CHOICE | {"choices": ["Rome", ""]}], "an empty choice"),
         ("jcommonsenseqa", [QUESTION, "{broken"], "valid-v1.3.json:2: invalid JSON"),
         (
             "jcommonsenseqa",

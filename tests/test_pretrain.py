@@ -170,6 +170,7 @@ def prepare(tmp_path: Path, pieces: int = PIECES) -> dict[str, Path]:
         "tokens": write_tokens(tmp_path / "tokens"),
         "tokenizer": write_tokenizer(tmp_path / "tokenizer", pieces),
         "base": tmp_path / "none",
+        "evaluation_sets": tmp_path / "none",
         "out": tmp_path / "out",
         "work": tmp_path / "work",
     }

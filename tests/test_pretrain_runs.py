@@ -17,6 +17,8 @@ from kajiya.errors import KajiyaError
 from kajiya.lm import checkpoint
 from kajiya.stage import execute
 
+INPUTS = ("tokens", "tokenizer", "base", "evaluation_sets")
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -24,7 +26,7 @@ def world(tmp_path_factory):
 
 
 def train(world: dict[str, Path], config: PretrainSettings, out: Path) -> Path:
-    execute(run, config, [world["tokens"], world["tokenizer"], world["base"]], out)
+    execute(run, config, [world[name] for name in INPUTS], out)
     return out
 
 
@@ -37,7 +39,7 @@ def kill_after(world: dict[str, Path], config: PretrainSettings, out: Path, step
     """Start the stage from the command line and kill -9 it when it has saved `step`."""
     params = out.parent / "recipe.yaml"
     params.write_text(yaml.safe_dump({"pretrain": config.model_dump(mode="json")}))
-    paths = [str(world[name]) for name in ("tokens", "tokenizer", "base")]
+    paths = [str(world[name]) for name in INPUTS]
     stage = subprocess.Popen(
         [sys.executable, "-m", "components.pretrain", "--params", str(params), *paths, str(out)],
         stdout=subprocess.DEVNULL,

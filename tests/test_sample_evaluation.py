@@ -4,7 +4,8 @@ from collections import Counter
 import pytest
 from sample_world import lines_of, texts
 
-from kajiya.evaluation_sets import RECORDS, load_all, load_set
+from kajiya.evaluation_items import RECORDS
+from kajiya.evaluation_sets import load_all, load_set
 from kajiya.sample.facts import all_facts, alternatives
 from kajiya.sample.settings import SampleSettings
 from kajiya.sample.world import write_world

@@ -8,7 +8,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from components.evaluate.metrics import ANSWERS, CHOICES, LABELS
 from kajiya.errors import KajiyaError
-from kajiya.evaluation_sets import JNLI, JCommonsenseQA, JSQuAD, MARCJa
+from kajiya.evaluation_items import JNLI, JCommonsenseQA, JSQuAD, MARCJa
 from kajiya.settings import load_yaml
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ Global batch k is the k-th slice of an order of sequences that depends on the se
 a process with DeepSpeed (ZeRO 0-3); a rank that dies ends the others, and is named. Checkpoints lie in
 `.work/` beside OUT until the stage is done: killed at any moment and started again, the training goes
 on at the exact sequence and ends in the same bytes. BASE is a folder with config.json and safetensors
-to continue from; without config.json in it (inputs/none) the weights start at random.
+to continue from; without config.json in it (inputs/none) the weights start at random. EVALUATION_SETS
+is read where `forgetting` asks for its texts or tasks.
 
 OUT: HF folder (safetensors, config, tokenizer) and metrics.jsonl (step, tokens, loss, lr, grad_norm,
 validation losses). With MLFLOW_TRACKING_URI set, the same lines go live to MLflow.
@@ -24,8 +25,15 @@ from kajiya.report import Report
 __all__ = ["PretrainSettings", "run"]
 
 
-def run(
-    config: PretrainSettings, tokens: Path, tokenizer: Path, base: Path, *, out: Path, work: Path
+def run(  # noqa: PLR0913 - the inputs of a stage are its parameters
+    config: PretrainSettings,
+    tokens: Path,
+    tokenizer: Path,
+    base: Path,
+    evaluation_sets: Path,
+    *,
+    out: Path,
+    work: Path,
 ) -> Report:
     """Check that data and settings fit, train in `config.ranks` processes, report."""
     dataset = TokenDataset(tokens, "train", config.model.context)
@@ -37,6 +45,7 @@ def run(
         "tokens": str(tokens),
         "tokenizer": str(tokenizer),
         "base": str(base) if (base / "config.json").is_file() else None,
+        "evaluation_sets": str(evaluation_sets),
         "out": str(out),
         "work": str(work),
     }
