@@ -1,12 +1,7 @@
 """The parts of pretraining below the ranks: plan, batches, vocabulary, checkpoints, launcher."""
 
 import json
-import os
-import resource
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +13,9 @@ from pydantic import ValidationError
 
 from components.pretrain import _check_vocabulary, run
 from components.pretrain.batches import Batches, ValidationSet
-from components.pretrain.launch import Rank, _end, _watch
 from components.pretrain.schedule import learning_rate, planned_steps
 from components.pretrain.settings import PretrainSettings, Schedule
 from kajiya.errors import KajiyaError
-from kajiya.lm import checkpoint
 from kajiya.lm.model import llama_config
 from kajiya.lm.packing import TokenDataset
 from kajiya.lm.shape import LlamaShape, derived_ffn_size
@@ -132,10 +125,13 @@ def test_schedule_that_does_not_fit_into_the_steps_refused(kind, warmup_steps):
 def test_batches_of_two_ranks_together_are_the_batch_of_one(tmp_path):
     batches = Batches(TokenDataset(write_tokens(tmp_path / "t"), "train", 16), seed=3, batch=16, micro=4)
     for step in (0, 15, 16):  # 249 sequences: step 15 crosses into the second epoch
-        alone = torch.cat(batches.micro_batches(step, 0, 1))
+        numbers, ids = map(list, zip(*batches.micro_batches(step, 0, 1), strict=True))
+        alone = torch.cat(ids)
         parts = [batches.micro_batches(step, rank, 2) for rank in range(2)]
-        together = torch.cat([parts[rank][turn] for turn in range(2) for rank in range(2)])
+        together = torch.cat([parts[rank][turn][1] for turn in range(2) for rank in range(2)])
         assert torch.equal(alone, together)
+        assert np.concatenate(numbers).tolist() == batches.sequence_indices(step).tolist()
+        assert np.array_equal(batches.token_ids(np.concatenate(numbers)), alone)
 
 
 def test_batches_of_an_epoch_see_every_sequence_once(tmp_path):
@@ -173,6 +169,7 @@ def prepare(tmp_path: Path, pieces: int = PIECES) -> dict[str, Path]:
         "evaluation_sets": tmp_path / "none",
         "out": tmp_path / "out",
         "work": tmp_path / "work",
+        "pages": tmp_path / "pages",
     }
 
 
@@ -204,97 +201,3 @@ def test_base_with_pieces_numbered_otherwise_refused(tmp_path):
     (paths["base"] / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(KajiyaError, match="numbers its pieces otherwise"):
         run(small(), **paths)
-
-
-def save(folder: Path, step: int) -> None:
-    digest = checkpoint.write_part(folder, step, "rank-0.safetensors", {"w": torch.full((500,), float(step))})
-    checkpoint.publish(folder, step, {"rank-0.safetensors": digest}, {}, keep=2)
-
-
-def test_checkpoints_keep_the_last_two_and_give_back_the_newest(tmp_path):
-    for step in (4, 8, 12):
-        save(tmp_path, step)
-    assert checkpoint.list_steps(tmp_path) == [8, 12]
-    assert checkpoint.newest_good(tmp_path) == 12
-    assert checkpoint.read_part(tmp_path, 12, "rank-0.safetensors")["w"][0] == 12.0
-
-
-def test_checkpoints_damaged_do_not_push_out_the_good_ones_before_them(tmp_path):
-    for step in (8, 12):
-        save(tmp_path, step)
-        (checkpoint.step_folder(tmp_path, step) / "rank-0.safetensors").unlink()
-    save(tmp_path, 4)  # from the start again
-    assert checkpoint.newest_good(tmp_path) == 4
-    assert checkpoint.list_steps(tmp_path) == [4]
-
-
-@pytest.mark.parametrize("damage", ["flip", "cut", "remove", "manifest"])
-def test_checkpoint_damaged_is_said_and_the_one_before_is_used(tmp_path, capfd, damage):
-    save(tmp_path, 4)
-    save(tmp_path, 8)
-    part = checkpoint.step_folder(tmp_path, 8) / "rank-0.safetensors"
-    content = bytearray(part.read_bytes())
-    if damage == "flip":
-        content[-5] ^= 1
-        part.write_bytes(content)
-    elif damage == "cut":
-        part.write_bytes(content[:100])
-    elif damage == "remove":
-        part.unlink()
-    else:
-        (part.parent / "manifest.json").write_text("{")
-    assert checkpoint.newest_good(tmp_path) == 4
-    assert "step-00000008 is damaged" in capfd.readouterr().err
-
-
-def test_checkpoint_half_written_when_killed_is_no_checkpoint(tmp_path):
-    save(tmp_path, 4)
-    checkpoint.write_part(tmp_path, 8, "rank-0.safetensors", {"w": torch.zeros(5)})
-    assert checkpoint.newest_good(tmp_path) == 4
-
-
-def test_checkpoint_on_a_full_disk_says_so_and_leaves_the_last_good_one(tmp_path):
-    save(tmp_path, 4)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # a write past it fails like a full disk
-    try:
-        with pytest.raises(
-            KajiyaError, match=r"step 8 could not be written.*last good checkpoint \(step 4\)"
-        ):
-            save(tmp_path, 8)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert checkpoint.newest_good(tmp_path) == 4
-
-
-def start(number: int, script: str, log: Path) -> Rank:
-    read_end, write_end = os.pipe()
-    command = [sys.executable, "-c", script, str(write_end)]
-    with open(log, "wb") as errors:
-        process = subprocess.Popen(command, stderr=errors, pass_fds=[write_end])
-    os.close(write_end)
-    return Rank(number, process, log, read_end)
-
-
-def test_rank_that_dies_is_named_with_its_log_and_the_others_are_ended(tmp_path):
-    log = tmp_path / "rank-1.log"
-    ranks = [
-        start(0, "import time; time.sleep(60)", tmp_path / "rank-0.log"),
-        start(
-            1,
-            "import os, sys; print('bad memory', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)",
-            log,
-        ),
-    ]
-    with pytest.raises(KajiyaError, match=r"(?s)rank 1 .*killed by SIGKILL.*rank-1\.log.*bad memory"):
-        _watch(ranks)
-    began = time.monotonic()
-    _end(ranks)
-    assert time.monotonic() - began < 9
-    assert ranks[0].process.returncode == -15
-
-
-def test_rank_that_knows_why_it_fails_is_quoted(tmp_path):
-    script = "import os, sys; os.write(int(sys.argv[1]), 'データが壊れています'.encode()); sys.exit(1)"
-    with pytest.raises(KajiyaError, match=r"^データが壊れています$"):
-        _watch([start(0, script, tmp_path / "rank-0.log")])

@@ -14,7 +14,7 @@ validation losses). With MLFLOW_TRACKING_URI set, the same lines go live to MLfl
 import json
 from pathlib import Path
 
-from components.pretrain.launch import launch
+from components.pretrain.launch import launch, ranks_of_this_run
 from components.pretrain.schedule import planned_steps
 from components.pretrain.settings import PretrainSettings
 from components.pretrain.vocabulary import read_pieces
@@ -34,8 +34,10 @@ def run(  # noqa: PLR0913 - the inputs of a stage are its parameters
     *,
     out: Path,
     work: Path,
+    pages: Path,
 ) -> Report:
-    """Check that data and settings fit, train in `config.ranks` processes, report."""
+    """Check that data and settings fit, train in as many processes as there are ranks, report."""
+    ranks = ranks_of_this_run(config)
     dataset = TokenDataset(tokens, "train", config.model.context)
     steps = planned_steps(config, len(dataset))
     _check_vocabulary(dataset.facts["vocabulary_size"], tokenizer, base)
@@ -48,8 +50,9 @@ def run(  # noqa: PLR0913 - the inputs of a stage are its parameters
         "evaluation_sets": str(evaluation_sets),
         "out": str(out),
         "work": str(work),
+        "pages": str(pages),
     }
-    launch(job, config)
+    launch(job, config, ranks)
     figures = json.loads((work / "figures.json").read_bytes())
     return Report(figures=figures)
 

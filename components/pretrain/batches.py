@@ -19,10 +19,10 @@ class Batches:
         self.batch = batch
         self.micro = micro
 
-    def micro_batches(self, step: int, rank: int, ranks: int) -> list[torch.Tensor]:
-        """Token ids for `rank` in step `step`: one (micro, context + 1) tensor per accumulation."""
+    def micro_batches(self, step: int, rank: int, ranks: int) -> list[tuple[np.ndarray, torch.Tensor]]:
+        """For `rank` in step `step`, per accumulation: numbers of its sequences, and their ids (micro, context + 1)."""
         indices = self.sequence_indices(step).reshape(-1, ranks, self.micro)[:, rank]
-        return [stack(self.dataset, part) for part in indices]
+        return [(part, stack(self.dataset, part)) for part in indices]
 
     def sequence_indices(self, step: int) -> np.ndarray:
         """Numbers of the sequences of one global batch, in order; epochs follow without a gap."""
@@ -33,6 +33,10 @@ class Batches:
             chosen = epochs == epoch
             indices[chosen] = order(self.seed, int(epoch), count, at=places[chosen])
         return indices
+
+    def token_ids(self, sequences: np.ndarray) -> np.ndarray:
+        """Of sequences by their number, shape (sequences, context + 1)."""
+        return np.stack([self.dataset.sequence(int(number)) for number in sequences])
 
 
 def stack(dataset: TokenDataset, indices: Any) -> torch.Tensor:

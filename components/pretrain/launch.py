@@ -1,22 +1,38 @@
-"""Start the ranks, watch them, and end all of them when one dies."""
+"""Start the ranks, watch them, pass a notice to stop on to them, and end all of them when one dies or hangs."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.pretrain.history import History
 from components.pretrain.settings import PretrainSettings
-from kajiya.errors import KajiyaError
+from components.pretrain.watchdog import (
+    Watchdog,
+    ask,
+    culprits,
+    limit_of_environment,
+    read_beat,
+    tell,
+)
+from kajiya.errors import MEND_FIRST, TRY_AGAIN, KajiyaError, PassingError
+from kajiya.lm.checkpoint import list_steps
+
+REWIND = 76
+"""Exit status of ranks that want to be started again, from before what their journal leaves out."""
 
 _POLL_SECONDS = 0.1
-_GRACE_SECONDS = 10.0
 _LOG_LINES = 15
+_NOTICE_SECONDS = 110.0
+"""What is left between a spot notice and the end of the machine (AWS: 120 seconds), with a little in hand."""
 
 
 @dataclass
@@ -29,30 +45,78 @@ class Rank:
     """File descriptor on which the rank tells why it stopped."""
 
 
-def launch(job: dict[str, Any], config: PretrainSettings) -> None:
-    """Run `job` in `config.ranks` processes. Raises KajiyaError naming the first rank that fails."""
+@dataclass
+class Notice:
+    """A signal to stop: the step is finished and saved before the end."""
+
+    signal: int = 0
+    came: float = 0.0
+
+
+def launch(job: dict[str, Any], config: PretrainSettings, ranks: int) -> None:
+    """Run `job` in `ranks` processes. Raises KajiyaError naming the rank that fails, and PassingError where
+    the same again may succeed: a rank killed, a rank that hangs, a notice to stop."""
     work = Path(job["work"])
-    job_file = work / "job.json"
-    job_file.write_text(json.dumps(job))
-    rendezvous = work / "rendezvous"
-    rendezvous.unlink(missing_ok=True)  # a dead run's store would let new ranks meet old ones
+    (work / "job.json").write_text(json.dumps(job))
+    limit = limit_of_environment()
+    notice_seconds()
+    history = History(Path(job["pages"]))
+    with _notice() as notice:
+        try:
+            while _run(work, config, ranks, notice, limit, history) == "rewind":
+                pass
+        except BaseException as error:
+            history.add("end", why=str(error) or type(error).__name__)
+            raise
+    history.add("end", why="done")
+
+
+def _run(
+    work: Path, config: PretrainSettings, ranks: int, notice: Notice, limit: float | None, history: History
+) -> str:
+    """One start of all ranks. Returns "done", or "rewind" where they ended to begin again before a bad step."""
+    for left in [*(work / "logs").glob("rank-*"), work / "rendezvous"]:
+        left.unlink(missing_ok=True)  # a dead run's store would let new ranks meet old ones
     with ExitStack() as stack:
-        ranks: list[Rank] = []
-        stack.callback(_end, ranks)
-        ranks.extend(_start(number, config, job_file, stack) for number in range(config.ranks))
-        _watch(ranks)
+        started: list[Rank] = []
+        stack.callback(_end, started)
+        for number in range(ranks):
+            env = environment(number, config, ranks)
+            started.append(_start(number, env, work / "job.json", stack))
+        history.begin(ranks, [rank.process.pid for rank in started])
+        return _watch(
+            started, notice, Watchdog([beat_path(work, number) for number in range(ranks)], limit), work
+        )
 
 
-def environment(number: int, config: PretrainSettings) -> dict[str, str]:
+def ranks_of_this_run(config: PretrainSettings) -> int:
+    """KAJIYA_RANKS, where the machine at hand has another number of devices than the recipe planned for."""
+    value = os.environ.get("KAJIYA_RANKS", "")
+    if not value:
+        return config.ranks
+    if not value.isdigit() or int(value) < 1:
+        raise KajiyaError(f"KAJIYA_RANKS={value!r} in the environment: set it to a number from 1 up.")
+    ranks, micro = int(value), config.micro_batch_sequences
+    if config.global_batch_sequences % (micro * ranks):
+        most = config.global_batch_sequences // micro
+        fitting = [str(number) for number in range(1, min(most, 1024) + 1) if most % number == 0]
+        raise KajiyaError(
+            f"KAJIYA_RANKS={ranks}: pretrain.global_batch_sequences {config.global_batch_sequences} is no multiple of "
+            f"micro_batch_sequences {micro} x {ranks}. Ranks that fit: {', '.join(fitting)}."
+        )
+    return ranks
+
+
+def environment(number: int, config: PretrainSettings, ranks: int) -> dict[str, str]:
     """What torchrun would set, and what fixes the order of sums."""
     cores = len(os.sched_getaffinity(0))
-    threads = str(config.threads_per_rank or max(1, cores // config.ranks))
+    threads = str(config.threads_per_rank or max(1, cores // ranks))
     return {
         **os.environ,
         "RANK": str(number),
         "LOCAL_RANK": str(number),
-        "WORLD_SIZE": str(config.ranks),
-        "LOCAL_WORLD_SIZE": str(config.ranks),
+        "WORLD_SIZE": str(ranks),
+        "LOCAL_WORLD_SIZE": str(ranks),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "OMP_DYNAMIC": "FALSE",
@@ -65,23 +129,46 @@ def environment(number: int, config: PretrainSettings) -> dict[str, str]:
     }
 
 
-def _start(number: int, config: PretrainSettings, job_file: Path, stack: ExitStack) -> Rank:
+def beat_path(work: Path, rank: int) -> Path:
+    return work / "logs" / f"rank-{rank}.beat"
+
+
+def stacks_path(work: Path, rank: int) -> Path:
+    return work / "logs" / f"rank-{rank}.stacks"
+
+
+@contextmanager
+def _notice() -> Iterator[Notice]:
+    """Take SIGTERM and Ctrl-C as a wish to stop soon; a second Ctrl-C ends at once."""
+    notice = Notice()
+
+    def take(number: int, _: Any) -> None:
+        if notice.signal and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        notice.signal, notice.came = number, time.monotonic()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield notice
+        return
+    before = {number: signal.signal(number, take) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield notice
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start(number: int, env: dict[str, str], job_file: Path, stack: ExitStack) -> Rank:
     log = job_file.parent / "logs" / f"rank-{number}.log"
     log.parent.mkdir(exist_ok=True)
     output = stack.enter_context(log.open("wb"))
     read_end, write_end = os.pipe()
     stack.callback(os.close, read_end)
+    module = "components.pretrain.rank"
     try:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "components.pretrain.rank",
-                str(job_file),
-                str(os.getpid()),
-                str(write_end),
-            ],
-            env=environment(number, config),
+            [sys.executable, "-m", module, str(job_file), str(os.getpid()), str(write_end)],
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output if number else None,
@@ -92,27 +179,54 @@ def _start(number: int, config: PretrainSettings, job_file: Path, stack: ExitSta
     return Rank(number, process, log, read_end)
 
 
-def _watch(ranks: list[Rank]) -> None:
+def _watch(ranks: list[Rank], notice: Notice, watchdog: Watchdog, work: Path) -> str:
     running = list(ranks)
+    told = False
     while running:
         time.sleep(_POLL_SECONDS)
+        if notice.signal and not told:
+            told = True
+            for rank in running:
+                rank.process.send_signal(signal.SIGTERM)
         finished = [rank for rank in running if rank.process.poll() is not None]
-        failed = [rank for rank in finished if rank.process.returncode]
-        if failed:
+        if any(rank.process.returncode not in (0, REWIND) for rank in finished):
             # The others fall a moment later with "connection closed by peer": the rank that can say
             # why, or the one that was killed, is the one to name.
             time.sleep(5 * _POLL_SECONDS)
             for rank in ranks:
                 rank.process.poll()
-            raise KajiyaError(_failure([rank for rank in ranks if rank.process.returncode]))
+            raise _failure(
+                [rank for rank in ranks if rank.process.returncode not in (None, 0, REWIND)], notice, work
+            )
+        if told and time.monotonic() - notice.came > notice_seconds():
+            raise PassingError(
+                f"{_stopped(notice, work)}, but not within {notice_seconds():.0f} s of the notice."
+            )
+        if running and (silent := watchdog.silent_seconds()) is not None:
+            raise _hang(running, silent, work)
         running = [rank for rank in running if rank not in finished]
+    return "rewind" if any(rank.process.returncode == REWIND for rank in ranks) else "done"
 
 
-def _failure(failed: list[Rank]) -> str:
+def notice_seconds() -> float:
+    """KAJIYA_NOTICE_SECONDS: what the machine leaves between its notice and its end."""
+    value = os.environ.get("KAJIYA_NOTICE_SECONDS", "")
+    if value and not value.isdigit():
+        raise KajiyaError(f"KAJIYA_NOTICE_SECONDS={value!r} in the environment: set it to whole seconds.")
+    return float(value or _NOTICE_SECONDS)
+
+
+def _failure(failed: list[Rank], notice: Notice, work: Path) -> KajiyaError:
     messages = [(rank, _message(rank)) for rank in failed]
+    for rank, message in messages:
+        if message and rank.process.returncode != TRY_AGAIN:
+            kind = KajiyaError if rank.process.returncode == MEND_FIRST else PassingError
+            return kind(message)
+    if notice.signal:
+        return PassingError(f"{_stopped(notice, work)}. Run again to go on.")
     for _, message in messages:
         if message:
-            return message
+            return PassingError(message)
     rank = min(failed, key=lambda rank: rank.process.returncode)  # killed by a signal: negative
     code = rank.process.returncode
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
@@ -121,9 +235,35 @@ def _failure(failed: list[Rank]) -> str:
     where = (
         f"its log {rank.log} ends with:\n{_tail(rank.log)}" if rank.number else "its messages stand above."
     )
-    return (
+    return PassingError(
         f"rank {rank.number} of the training {how}; the other ranks were ended. Run again to continue from "
         f"the last checkpoint; {where}"
+    )
+
+
+def _stopped(notice: Notice, work: Path) -> str:
+    steps = list_steps(work / "checkpoints")
+    saved = f"the last checkpoint is that of step {steps[-1]}" if steps else "no checkpoint is there yet"
+    return f"told to stop by {signal.Signals(notice.signal).name}; {saved}"
+
+
+def _hang(ranks: list[Rank], silent: float, work: Path) -> PassingError:
+    witnesses = [
+        ask(
+            rank.number,
+            rank.process.pid,
+            read_beat(beat_path(work, rank.number)),
+            stacks_path(work, rank.number),
+        )
+        for rank in ranks
+    ]
+    said = "\n".join(tell(witness) for witness in culprits(witnesses))
+    for rank in ranks:  # what stands does not listen to anything milder
+        rank.process.kill()
+    return PassingError(
+        f"no rank of the training got on for {silent:.0f} s, and all were ended. {said}\n"
+        f"The stacks of all ranks stand in {work / 'logs'}/rank-*.stacks. Run again to continue from the last "
+        "checkpoint; where a step takes longer than that, raise KAJIYA_HANG_SECONDS."
     )
 
 
@@ -140,13 +280,9 @@ def _tail(log: Path) -> str:
 
 
 def _end(ranks: list[Rank]) -> None:
+    """SIGTERM would let a rank finish its step, which it cannot without the others."""
     for rank in ranks:
         if rank.process.poll() is None:
-            rank.process.terminate()
-    deadline = time.monotonic() + _GRACE_SECONDS
-    for rank in ranks:
-        try:
-            rank.process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
             rank.process.kill()
-            rank.process.wait()
+    for rank in ranks:
+        rank.process.wait()

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.pretrain.guards import GuardSettings
 from kajiya.lm.shape import LlamaShape
 from kajiya.settings import Settings
 
@@ -63,20 +64,28 @@ class PretrainSettings(Settings):
     zero_stage: Literal[0, 1, 2, 3] = 1
     """DeepSpeed ZeRO: 1 shards the optimizer state, 2 also the gradients, 3 also the parameters."""
     ranks: int = Field(default=1, ge=1)
-    """Processes that train. A parameter, because the order of sums, and so the bytes, depend on it."""
+    """Processes that train, as planned: the order of sums, and so the bytes, depend on it. KAJIYA_RANKS in the
+    environment takes another number for a run, also in the midst of a training."""
     threads_per_rank: int | None = Field(default=None, ge=1)
     """CPU threads of one rank; null: the cores divided by the ranks. A parameter, because sums are
     split over threads: fix it to get the same bytes on machines with other core counts."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory for about a third more time."""
     save_every_steps: int = Field(default=500, ge=1)
-    """Steps between checkpoints; the last two are kept until the stage is done."""
+    """Steps between checkpoints; there is always one after the last step."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """The newest so many are kept until the stage is done. With one only, a rewind or a damaged checkpoint
+    leads back to the start."""
+    keep_every_steps: int | None = Field(default=None, ge=1)
+    """Checkpoints at multiples of this are kept until the stage is done, whatever their age; null: none."""
     log_every_steps: int = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
     validate_every_steps: int = Field(default=500, ge=1)
     """Steps between validations; there is always one after the last step."""
     validation_sequences: int = Field(default=512, ge=1)
     """Validation sequences used each time, drawn once by the seed."""
+    guards: GuardSettings = GuardSettings()
+    """What to do about steps that go wrong."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

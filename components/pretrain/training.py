@@ -1,48 +1,61 @@
 """The training loop of one rank."""
 
 import json
-import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 import torch
 import torch.distributed
 from tqdm import tqdm
 
+from components.pretrain import samples
 from components.pretrain.batches import Batches, ValidationSet
-from components.pretrain.engine import make_engine, read_state, write_state
+from components.pretrain.engine import make_engine
+from components.pretrain.guards import Alarm, RewindNeeded
+from components.pretrain.history import History
 from components.pretrain.schedule import learning_rate
 from components.pretrain.settings import PretrainSettings
+from components.pretrain.state import State
 from components.pretrain.validation import validate
 from components.pretrain.vocabulary import read_special_ids
-from kajiya.errors import KajiyaError
-from kajiya.lm import checkpoint
+from components.pretrain.watchdog import Heart
+from kajiya.errors import KajiyaError, PassingError
 from kajiya.lm.model import fresh_model, llama_config, load_model, save_model
 from kajiya.lm.packing import TokenDataset
 from kajiya.shards import write_file
 from kajiya.tracking import Tracker
 
-KEPT_CHECKPOINTS = 2
+
+class Notice(Protocol):
+    """Whether this rank was told to stop."""
+
+    came: bool
 
 
-def train(job: dict[str, Any]) -> None:
+def train(job: dict[str, Any], notice: Notice, heart: Heart) -> None:
     """Train from the newest checkpoint, or from the start, to the end; rank 0 writes the model."""
-    training = Training(job)
-    training.resume()
-    training.loop()
-    training.write_model()
+    heart.beat("load", 0)
+    training = Training(job, notice, heart)
+    training.state.resume()
+    try:
+        training.loop()
+    except RewindNeeded as turn:
+        training.state.rewind(turn.alarm)
+        raise
+    training.finish()
 
 
 class Training:
-    def __init__(self, job: dict[str, Any]) -> None:
+    def __init__(self, job: dict[str, Any], notice: Notice, heart: Heart) -> None:
         self.job = job
+        self.notice = notice
+        self.heart = heart
         self.config = PretrainSettings.model_validate(job["config"])
         self.steps: int = job["steps"]
         self.rank = torch.distributed.get_rank()
         self.ranks = torch.distributed.get_world_size()
         self.work = Path(job["work"])
-        self.checkpoints = self.work / "checkpoints"
         config, tokens = self.config, Path(job["tokens"])
         dataset = TokenDataset(tokens, "train", config.model.context)
         self.batches = Batches(
@@ -53,8 +66,8 @@ class Training:
         )
         model = self._model(dataset.facts["vocabulary_size"])
         self.engine = make_engine(model, config, dataset.facts["end_of_sequence"])
-        self.step = 0
-        self.rows: list[dict[str, float]] = []
+        self.state = State(self.engine, config, self.work, History(Path(job["pages"])))
+        self.stopping = False
 
     def _model(self, vocabulary_size: int) -> Any:
         dtype = torch.bfloat16 if self.config.precision == "bf16" else torch.float32
@@ -77,21 +90,6 @@ class Training:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         return model
 
-    def resume(self) -> None:
-        """Take up the newest checkpoint whose checksums hold, on every rank the same one."""
-        found = checkpoint.newest_good(self.checkpoints) if self.rank == 0 else None
-        # A tensor: the collectives for objects would unpickle what comes over the network.
-        agreed = torch.tensor([found or 0], device=self.engine.device)
-        torch.distributed.broadcast(agreed, src=0)
-        self.step = int(agreed)
-        if self.step == 0:
-            return
-        write_state(self.engine, checkpoint.read_part(self.checkpoints, self.step, part_name(self.rank)))
-        lines = (checkpoint.step_folder(self.checkpoints, self.step) / "metrics.jsonl").read_text()
-        self.rows = [json.loads(line) for line in lines.splitlines()]
-        if self.rank == 0:
-            tqdm.write(f"continuing at step {self.step} of {self.steps}", file=sys.stderr)
-
     def loop(self) -> None:
         tracker = Tracker(
             experiment="kajiya",
@@ -108,101 +106,136 @@ class Training:
         tracker.finish()
 
     def _train_to_the_end(self, tracker: Tracker) -> None:
-        config = self.config
-        tokens_per_step = config.global_batch_sequences * config.model.context
+        tokens_per_step = self.config.global_batch_sequences * self.config.model.context
+        progress, every = self.state.progress, self.config.save_every_steps
         bar = tqdm(
-            desc="pretrain", total=self.steps * tokens_per_step, initial=self.step * tokens_per_step,
+            desc="pretrain", total=self.steps * tokens_per_step, initial=progress.step * tokens_per_step,
             unit="tok", unit_scale=True, dynamic_ncols=True, disable=self.rank != 0,
             mininterval=0.5 if sys.stderr.isatty() else 10,  # a log wants lines, not an animation
         )  # fmt: skip
-        while self.step < self.steps:
+        self._require_leave_to_go_on()
+        while progress.step < self.steps:
             row = self._train_step()
-            bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
+            if "loss" in row:
+                bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
             bar.update(tokens_per_step)
             self._record(row, tracker, bar.format_dict["rate"])
-            if self.step % config.save_every_steps == 0:
-                self._save()
+            self.state.writer.check()
+            if progress.step == self.steps or progress.step % every == 0 or self.stopping:
+                self.heart.beat("save", progress.step)
+                self.state.save()
+            if self.stopping and progress.step < self.steps:
+                self._stop()
         bar.close()
 
     def _train_step(self) -> dict[str, float]:
-        config = self.config
-        rate = learning_rate(config.schedule, config.optimizer.peak_learning_rate, self.step, self.steps)
-        losses = [
-            self.engine.micro_step(tokens.to(self.engine.device)).mean()
-            for tokens in self.batches.micro_batches(self.step, self.rank, self.ranks)
-        ]
-        mean = torch.stack(losses).mean()
-        torch.distributed.all_reduce(mean)
-        value = float(mean) / self.ranks
+        """One step of the plan; the row has no loss when its update was not applied."""
+        config, progress = self.config, self.state.progress
+        step = progress.step + 1
+        rate = learning_rate(config.schedule, config.optimizer.peak_learning_rate, progress.step, self.steps)
+        row: dict[str, float] = {"step": step, "tokens": step * self.batches.batch * config.model.context}
+        progress.step = step
+        if progress.guard.leaves_out(step):
+            return row
+        losses = []
+        for sequences, ids in self.batches.micro_batches(step - 1, self.rank, self.ranks):
+            tokens = ids.to(self.engine.device)
+            self.state.fed.add(step, sequences, tokens)
+            self.heart.beat("forward and backward", step - 1)
+            losses.append(self.engine.micro_step(tokens).mean())
+        loss = self._agree(torch.stack(losses).mean())
+        self.heart.beat("gradient norm", step - 1)
         norm = self.engine.gradient_norm()
-        self.step += 1
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            raise KajiyaError(
-                f"pretrain: loss {value} and gradient norm {norm} at step {self.step} (learning rate {rate:.2e}). "
-                "The training diverged: lower pretrain.optimizer.peak_learning_rate, lengthen the warmup, "
-                "or look at the data of this step. The checkpoints before it are kept."
-            )
+        if alarm := progress.guard.judge(step, loss, norm):
+            self._heed(alarm)
+            return row
         self.engine.step(rate)
-        tokens_seen = self.step * config.global_batch_sequences * config.model.context
-        return {"step": self.step, "tokens": tokens_seen, "loss": value, "lr": rate, "grad_norm": norm}
+        progress.guard.applied(loss)
+        return row | {"loss": loss, "lr": rate, "grad_norm": norm}
+
+    def _agree(self, loss: torch.Tensor) -> float:
+        """The mean loss over the ranks; with it goes whether any of them was told to stop."""
+        told = torch.tensor(float(self.notice.came), dtype=loss.dtype, device=loss.device)
+        sums = torch.stack([loss, told])
+        torch.distributed.all_reduce(sums)
+        total, stops = sums.tolist()
+        self.stopping = stops > 0
+        return float(total) / self.ranks
+
+    def _heed(self, alarm: Alarm) -> None:
+        """Do what the policy says: the update of this step is not applied."""
+        if alarm.action == "rewind":
+            raise RewindNeeded(alarm)
+        self.engine.discard()
+        self.state.progress.guard.skip(alarm)
+        if self.rank == 0:
+            self.state.history.add("skip", step=alarm.step, reason=alarm.kind, detail=alarm.detail)
+            tqdm.write(f"warning: {alarm.detail}: its update is skipped", file=sys.stderr)
+
+    def _require_leave_to_go_on(self) -> None:
+        """End before the first step where the notice came while all was loaded."""
+        self._agree(torch.zeros((), device=self.engine.device))
+        if self.stopping:
+            self._stop()
+
+    def _stop(self) -> NoReturn:
+        self.state.writer.wait()
+        raise PassingError(
+            f"told to stop: the training is saved at step {self.state.progress.step} of {self.steps}. Run again to go on."
+        )
 
     def _record(self, row: dict[str, float], tracker: Tracker, tokens_per_second: float | None) -> None:
-        last = self.step == self.steps
-        if last or self.step % self.config.validate_every_steps == 0:
+        step = self.state.progress.step
+        if step == self.steps or step % self.config.validate_every_steps == 0:
+            self.heart.beat("validate", step)
             losses = validate(self.engine, self.validation, self.config.micro_batch_sequences)
             row |= {f"validation_loss{'/' * bool(name)}{name}": value for name, value in losses.items()}
-        elif self.step % self.config.log_every_steps:
+        elif step % self.config.log_every_steps or "loss" not in row:
             return
-        self.rows.append(row)
+        self.state.progress.rows.append(row)
         values = {key: float(value) for key, value in row.items() if key != "step"}
         if tokens_per_second:
             values["tokens_per_second"] = float(tokens_per_second)
-        tracker.log(self.step, values)
+        tracker.log(step, values)
 
-    def _save(self) -> None:
-        state = read_state(self.engine)
-        own = checkpoint.write_part(self.checkpoints, self.step, part_name(self.rank), state)
-        sums = self._gather_checksums(own)
-        if self.rank == 0:
-            metrics = checkpoint.partial_folder(self.checkpoints, self.step) / "metrics.jsonl"
-            write_file(metrics, self._metrics())
-            checksums = {**sums, metrics.name: checkpoint.checksum(metrics)}
-            facts = {"ranks": self.ranks, "zero_stage": self.config.zero_stage}
-            checkpoint.publish(self.checkpoints, self.step, checksums, facts, KEPT_CHECKPOINTS)
-        torch.distributed.barrier()
-
-    def _gather_checksums(self, own: str) -> dict[str, str]:
-        """The checksum of every rank's part, by file name. As bytes: nothing is unpickled."""
-        mine = torch.tensor(list(bytes.fromhex(own)), dtype=torch.uint8, device=self.engine.device)
-        sums = [torch.empty_like(mine) for _ in range(self.ranks)]
-        torch.distributed.all_gather(sums, mine)
-        return {part_name(rank): bytes(part.tolist()).hex() for rank, part in enumerate(sums)}
-
-    def _metrics(self) -> str:
-        return "".join(json.dumps(row) + "\n" for row in self.rows)
-
-    def write_model(self) -> None:
+    def finish(self) -> None:
+        """Write the model, and prove what it was trained on."""
+        self.heart.beat("write the model", self.steps)
         weights = self.engine.weights()
         if self.rank:
+            self.state.writer.wait()
             return
-        out = Path(self.job["out"])
+        out, progress = Path(self.job["out"]), self.state.progress
         parameters = sum(tensor.numel() for tensor in weights.values())  # saving empties `weights`
         save_model(self.engine.model, weights, Path(self.job["tokenizer"]), out)
-        write_file(out / "metrics.jsonl", self._metrics())
-        last = self.rows[-1]
+        write_file(out / "metrics.jsonl", progress.metrics())
+        self.state.writer.wait()
+        self.heart.beat("check the samples", self.steps)
         figures = {
             "parameters": parameters,
             "steps": self.steps,
-            "tokens_seen": last["tokens"],
+            **last_figures(progress.rows),
             "epochs": self.steps * self.batches.batch / len(self.batches.dataset),
-            "train_loss": last["loss"],
-            **{key: value for key, value in last.items() if key.startswith("validation_loss")},
+            "samples": self._check_samples(out),
+            "rewinds": progress.guard.rewinds,
         }
         write_file(self.work / "figures.json", json.dumps(figures))
 
+    def _check_samples(self, out: Path) -> dict[str, Any]:
+        states = self.state.progress.guard.states()
+        tables = samples.check(self.state.sample_files(), self.batches, self.steps, states)
+        return samples.write_table(tables, out / "samples.parquet")
 
-def part_name(rank: int) -> str:
-    return f"rank-{rank}.safetensors"
+
+def last_figures(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Of the last row; its loss from the last one that has a loss."""
+    last = rows[-1]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    return {
+        "tokens_seen": last["tokens"],
+        **({"train_loss": losses[-1]} if losses else {}),
+        **{key: value for key, value in last.items() if key.startswith("validation_loss")},
+    }
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,81 +1,88 @@
-"""Training checkpoints: whole or absent, checked by checksum, safetensors and JSON only.
+"""Training checkpoints: whole or absent, checked by checksum, the same for any number of ranks.
 
-    checkpoints/step-00000200/rank-0.safetensors   tensors of one rank
+    checkpoints/step-00000200/rank-0.safetensors   the slices of the training state that rank 0 owned
                               metrics.jsonl        the metrics up to this step
-                              manifest.json        step, ranks, xxh3 checksum of every file
+                              manifest.json        step, facts, xxh3 checksum of every file and of itself
 
-Every rank writes into `.partial/` first; rank 0 writes the manifest and renames the folder, so a
-folder named step-* is complete. Checksums are for what happens to it later.
+Every rank writes into `.partial/` first; rank 0 writes the manifest and renames the folder, so a folder
+named step-* is complete. Checksums are for what happens to it later.
 """
 
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import xxhash
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from kajiya.errors import KajiyaError
-
-
-def write_part(folder: Path, step: int, name: str, tensors: dict[str, torch.Tensor]) -> str:
-    """Write one rank's tensors aside and flush them to the disk; returns their checksum."""
-    path = partial_folder(folder, step) / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
-        _flush(path)
-    # safetensors reports a full disk in an exception of its own, without errno.
-    except (OSError, SafetensorError) as error:
-        kept = ", ".join(f"step {found}" for found in list_steps(folder)) or "none yet"
-        raise KajiyaError(
-            f"{path}: the checkpoint of step {step} could not be written ({error}). Free some disk space "
-            f"and run again: training continues from the last good checkpoint ({kept})."
-        ) from error
-    return checksum(path)
+Damages = Callable[[int, dict[str, Any]], Iterable[str]]
+"""What else keeps a checkpoint from being used, asked with its step and its manifest."""
 
 
-def publish(folder: Path, step: int, checksums: dict[str, str], facts: dict[str, Any], keep: int) -> None:
-    """Name the partial checkpoint `step-<step>`, then drop all but the newest `keep`."""
+@dataclass(frozen=True)
+class Retention:
+    """Which checkpoints stay: the newest `last` of the regular ones, and those at multiples of `every_steps`.
+
+    Regular are those at multiples of `regular_steps`. One that a notice to stop made in between stays until
+    the next regular one: it must not push out the ones that a rewind may need.
+    """
+
+    last: int
+    regular_steps: int
+    every_steps: int | None = None
+
+    def dropped(self, steps: list[int], newest: int) -> list[int]:
+        """Of `steps`, what goes after `newest` was saved. Later ones are damaged or undone, and all go."""
+        earlier = [step for step in steps if step <= newest]
+        kept = {step for step in earlier if step % self.regular_steps == 0}
+        kept = set(sorted(kept)[-self.last :]) | {newest}
+        if self.every_steps:
+            kept |= {step for step in earlier if step % self.every_steps == 0}
+        return [step for step in steps if step not in kept]
+
+
+def publish(folder: Path, step: int, manifest: dict[str, Any], retention: Retention) -> None:
+    """Name the partial checkpoint `step-<step>`, then drop what need not stay."""
     partial = partial_folder(folder, step)
-    manifest = partial / "manifest.json"
-    manifest.write_text(json.dumps({"step": step, **facts, "checksums": checksums}, sort_keys=True) + "\n")
-    _flush(manifest)
-    _flush(partial)
+    content = {"format": _FORMAT, "step": step, **manifest}
+    path = partial / "manifest.json"
+    path.write_text(json.dumps(content | {"checksum": _own_checksum(content)}, sort_keys=True) + "\n")
+    flush(path)
+    flush(partial)
     target = step_folder(folder, step)
-    shutil.rmtree(target, ignore_errors=True)  # a damaged one, if any: a good one would have been used
+    shutil.rmtree(target, ignore_errors=True)  # damaged or undone, if any: a good one would have been used
     partial.replace(target)
-    _flush(folder)
-    # Later ones are damaged: training went on from before them. They must not push out good ones.
-    steps = [found for found in list_steps(folder) if found <= step]
-    for dropped in set(list_steps(folder)) - set(steps[-keep:]):
+    flush(folder)
+    for dropped in retention.dropped(list_steps(folder), step):
         shutil.rmtree(step_folder(folder, dropped))
 
 
-def newest_good(folder: Path) -> int | None:
+def newest_good(
+    folder: Path, damages: Damages | None = None, tell: Callable[[str], None] | None = None
+) -> int | None:
     """Step of the newest checkpoint whose checksums hold; damaged ones are said and passed."""
-    shutil.rmtree(folder / ".partial", ignore_errors=True)
     for step in reversed(list_steps(folder)):
-        damage = "; ".join(_damages(step_folder(folder, step)))
+        damage = "; ".join(_damages(step_folder(folder, step), damages))
         if not damage:
             return step
-        print(
-            f"warning: {step_folder(folder, step)} is damaged ({damage}). "
-            "It is not used; training continues from the checkpoint before it, or from the start.",
-            file=sys.stderr,
-            flush=True,
+        (tell or warn)(
+            f"{step_folder(folder, step)} is damaged ({damage}). "
+            "It is not used; training continues from the checkpoint before it, or from the start."
         )
     return None
 
 
-def read_part(folder: Path, step: int, name: str) -> dict[str, torch.Tensor]:
-    return load_file(step_folder(folder, step) / name)
+def warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def read_manifest(folder: Path, step: int) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((step_folder(folder, step) / "manifest.json").read_bytes())
+    return content
 
 
 def list_steps(folder: Path) -> list[int]:
@@ -94,28 +101,42 @@ def partial_folder(folder: Path, step: int) -> Path:
 def checksum(path: Path) -> str:
     digest = xxhash.xxh3_128()
     with open(path, "rb") as handle:
-        while block := handle.read(1 << 22):
+        while block := handle.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
 
 
-def _damages(folder: Path) -> Iterator[str]:
-    try:
-        checksums = json.loads((folder / "manifest.json").read_text())["checksums"]
-    except (OSError, ValueError, KeyError) as error:
-        yield f"manifest.json: {error}"
-        return
-    for name, expected in sorted(checksums.items()):
-        path = folder / name
-        if not path.is_file():
-            yield f"{name} is missing"
-        elif checksum(path) != expected:
-            yield f"{name} has another checksum than when it was written"
-
-
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+_FORMAT = 2
+_BLOCK = 1 << 22
+
+
+def _own_checksum(content: dict[str, Any]) -> str:
+    return xxhash.xxh3_128(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _damages(folder: Path, others: Damages | None) -> Iterator[str]:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        told = manifest.pop("checksum")
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        yield f"manifest.json: {error}"
+        return
+    if told != _own_checksum(manifest) or manifest["format"] != _FORMAT:
+        yield "manifest.json is not as it was written, or of another version"
+        return
+    for name, expected in sorted(manifest["checksums"].items()):
+        path = folder / name
+        if not path.is_file():
+            yield f"{name} is missing"
+        elif checksum(path) != expected:
+            yield f"{name} has another checksum than when it was written"
+    if others:
+        yield from others(manifest["step"], manifest)

@@ -28,7 +28,7 @@ from kajiya.errors import KajiyaError
 from kajiya.lm import checkpoint
 from kajiya.shards import write_file
 
-KEPT_CHECKPOINTS = 2
+RETENTION = checkpoint.Retention(last=2, regular_steps=1)
 _STATE, _TRAINER, _OPTIMIZER = "state.safetensors", "trainer_state.json", "optimizer.json"
 
 
@@ -78,7 +78,7 @@ class Resumable:
             self.state.save_to_json(str(folder / _TRAINER))
             write_file(folder / _OPTIMIZER, json.dumps(self._schedule()))
             sums = {path.name: checkpoint.checksum(path) for path in sorted(folder.iterdir())}
-            checkpoint.publish(self.checkpoints, step, sums, {}, KEPT_CHECKPOINTS)
+            checkpoint.publish(self.checkpoints, step, {"checksums": sums}, RETENTION)
         # safetensors reports a full disk in an exception of its own.
         except (OSError, SafetensorError) as error:
             raise KajiyaError(

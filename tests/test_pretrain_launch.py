@@ -1,0 +1,183 @@
+"""The launcher: ranks that die, hang, or are told to stop; how many there are."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_pretrain import small
+
+from components.pretrain.history import History
+from components.pretrain.launch import Notice, Rank, _end, _watch, beat_path, ranks_of_this_run, stacks_path
+from components.pretrain.watchdog import Beat, Heart, Watchdog, Witness, culprits
+from kajiya.errors import KajiyaError, PassingError
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(number: int, script: str, work: Path) -> Rank:
+    read_end, write_end = os.pipe()
+    log = work / f"rank-{number}.log"
+    command = [sys.executable, "-c", script, str(write_end), str(work), str(number)]
+    with open(log, "wb") as errors:
+        process = subprocess.Popen(command, stderr=errors, pass_fds=[write_end], cwd=ROOT)
+    os.close(write_end)
+    return Rank(number, process, log, read_end)
+
+
+def watch(ranks: list[Rank], work: Path, limit: float | None = None, notice: Notice | None = None) -> None:
+    beats = [beat_path(work, rank.number) for rank in ranks]
+    try:
+        _watch(ranks, notice or Notice(), Watchdog(beats, limit), work)
+    finally:
+        _end(ranks)
+
+
+def test_rank_that_dies_is_named_with_its_log_and_the_others_are_ended(tmp_path):
+    dying = "import os, sys; print('bad memory', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
+    ranks = [start(0, "import time; time.sleep(60)", tmp_path), start(1, dying, tmp_path)]
+    with pytest.raises(PassingError, match=r"(?s)rank 1 .*killed by SIGKILL.*rank-1\.log.*bad memory"):
+        watch(ranks, tmp_path)
+    assert ranks[0].process.returncode == -9
+
+
+@pytest.mark.parametrize(("status", "passing"), [(2, False), (1, True)])
+def test_rank_that_knows_why_it_fails_is_quoted(tmp_path, status, passing):
+    script = (
+        f"import os, sys; os.write(int(sys.argv[1]), 'データが壊れています'.encode()); sys.exit({status})"
+    )
+    with pytest.raises(KajiyaError, match=r"^データが壊れています$") as caught:
+        watch([start(0, script, tmp_path)], tmp_path)
+    assert isinstance(caught.value, PassingError) == passing
+
+
+LIVING = """
+import os, signal, sys, time
+from pathlib import Path
+from components.pretrain.launch import beat_path, stacks_path
+from components.pretrain.watchdog import Heart, answer_with_stacks
+
+work, rank = Path(sys.argv[2]), int(sys.argv[3])
+answer_with_stacks(stacks_path(work, rank))
+heart = Heart(beat_path(work, rank))
+"""
+
+STOPPED = """
+for step in range(1, 4):
+    heart.beat("forward", step)
+if rank == 1:
+    os.kill(os.getpid(), signal.SIGSTOP)
+time.sleep(60)
+"""
+
+
+def test_rank_that_stands_still_is_named_and_all_are_ended(tmp_path):
+    ranks = [start(number, LIVING + STOPPED, tmp_path) for number in range(2)]
+    with pytest.raises(PassingError) as caught:
+        watch(ranks, tmp_path, limit=3.0)
+    said = str(caught.value)
+    assert "no rank of the training got on" in said
+    assert "rank 1 hangs in step 4 (forward): it does not answer; its process is in state T (stopped)" in said
+    assert "rank 0 hangs" not in said
+    assert 'File "<string>"' in stacks_path(tmp_path, 0).read_text()
+    assert [rank.process.returncode for rank in ranks] == [-9, -9]
+
+
+IN_COLLECTIVE = (
+    '  File "torch/distributed/distributed_c10d.py", line 3 in all_reduce\n  File "training.py", line 9'
+)
+IN_FORWARD = '  File "torch/nn/linear.py", line 3 in forward\n  File "training.py", line 5'
+
+
+@pytest.mark.parametrize(
+    ("steps", "stacks", "expected"),
+    [
+        ((4, 4, 4), (IN_COLLECTIVE, IN_FORWARD, IN_COLLECTIVE), [1]),
+        ((4, 3, 4), (IN_COLLECTIVE, IN_COLLECTIVE, IN_COLLECTIVE), [1]),
+        ((4, 4, 4), (IN_COLLECTIVE, "", IN_FORWARD), [1]),
+        ((4, 4), (IN_COLLECTIVE, IN_COLLECTIVE), [0, 1]),
+    ],
+)
+def test_culprits_are_silent_or_behind_or_outside_of_the_collective(steps, stacks, expected):
+    witnesses = [
+        Witness(rank, Beat(9, step, "forward"), stack, "S (sleeping)")
+        for rank, (step, stack) in enumerate(zip(steps, stacks, strict=True))
+    ]
+    assert [witness.rank for witness in culprits(witnesses)] == expected
+
+
+def test_watchdog_waits_in_proportion_to_what_steps_took(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    heart = Heart(tmp_path / "beat")
+    dog = Watchdog([tmp_path / "beat"], None)
+    now[0] = 1700.0
+    assert dog.silent_seconds() is None  # loading
+    for step in range(1, 4):  # one step takes 100 s
+        heart.beat("forward", step)
+        assert dog.silent_seconds() is None
+        now[0] += 100
+    now[0] += 1800
+    assert dog.silent_seconds() is None
+    now[0] += 200
+    assert dog.silent_seconds() == 2100.0
+
+
+WAITS_FOR_NOTICE = """
+came = []
+signal.signal(signal.SIGTERM, lambda *_: came.append(1))
+heart.beat("forward", 1)
+while not came:
+    time.sleep(0.01)
+(work / "checkpoints" / "step-00000007").mkdir(parents=True)
+os._exit(75)
+"""
+
+
+def test_notice_to_stop_is_passed_on_and_the_checkpoint_is_told(tmp_path):
+    rank = start(0, LIVING + WAITS_FOR_NOTICE, tmp_path)
+    while not beat_path(tmp_path, 0).exists():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    notice = Notice(signal.SIGTERM, time.monotonic())
+    with pytest.raises(PassingError, match="told to stop by SIGTERM; the last checkpoint is that of step 7"):
+        watch([rank], tmp_path, notice=notice)
+
+
+def test_rank_that_does_not_heed_the_notice_is_ended_in_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAJIYA_NOTICE_SECONDS", "1")
+    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    rank = start(0, script, tmp_path)
+    time.sleep(0.3)
+    with pytest.raises(PassingError, match="no checkpoint is there yet, but not within 1 s of the notice"):
+        watch([rank], tmp_path, notice=Notice(signal.SIGTERM, time.monotonic()))
+
+
+def test_number_of_ranks_is_the_environments_where_it_fits(monkeypatch):
+    config = small(ranks=2)  # 16 sequences a step, 4 a micro-batch
+    assert ranks_of_this_run(config) == 2
+    monkeypatch.setenv("KAJIYA_RANKS", "4")
+    assert ranks_of_this_run(config) == 4
+    for value, said in [
+        ("3", r"no multiple of micro_batch_sequences 4 x 3. Ranks that fit: 1, 2, 4"),
+        ("0", "from 1 up"),
+    ]:
+        monkeypatch.setenv("KAJIYA_RANKS", value)
+        with pytest.raises(KajiyaError, match=said):
+            ranks_of_this_run(config)
+
+
+def test_history_tells_of_a_run_that_ended_without_a_word(tmp_path):
+    History(tmp_path).begin(2, [1, 2])
+    with open(tmp_path / "history.jsonl", "a") as handle:
+        handle.write('{"event": "contin')  # cut by the kill
+    # The cut line must not swallow the next one.
+    History(tmp_path).begin(1, [3])
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines if line.endswith("}")]
+    assert [event["event"] for event in events] == ["begin", "end", "begin"]
+    assert "without a word" in events[1]["why"]
