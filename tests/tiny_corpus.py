@@ -4,6 +4,7 @@ import itertools
 from pathlib import Path
 
 from components.tokenizer import run as run_tokenizer
+from components.tokenizer.sample import Sample
 from components.tokenizer.settings import TokenizerSettings
 from kajiya.shards import write_dataset
 
@@ -50,5 +51,17 @@ def write_tokenizer(folder: Path, corpus: Path) -> Path:
     nothing = folder.parent / "none"
     nothing.mkdir(exist_ok=True)
     folder.mkdir(parents=True)
-    run_tokenizer(TokenizerSettings(vocabulary_size=440, check_strings=200), corpus, nothing, out=folder)
+    run_tokenizer(
+        TokenizerSettings(vocabulary_size=440, check_strings=200, longest_indentation=0),
+        corpus,
+        nothing,
+        out=folder,
+    )
     return folder
+
+
+def as_sample(folder: Path, sentences: list[str]) -> Sample:
+    """The sentences as if they had been drawn."""
+    file = folder / "sample.txt"
+    file.write_text("".join(f"{sentence}\n" for sentence in sentences), encoding="utf-8", newline="\n")
+    return Sample([file], len(sentences), sum(map(len, sentences)))

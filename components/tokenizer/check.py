@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from kajiya.engine import map_shards
 from kajiya.errors import KajiyaError
+from kajiya.lm.export import adds_exactly, normal_scores, read_proto
 from kajiya.lm.tokenizer import differences, encode_documents, vocabulary_size
 from kajiya.shards import read_shard
 
@@ -22,6 +24,7 @@ HARD_STRINGS = (
     "", " ", "  二つの空白", "末尾 ", "\n", "\n\n\n", "\t", "a\r\nb", "▁", " ▁ ", "😀𠮟𩸽", "e\u0301", "か\u3099",
     "\x00", "</s>", "<unk><pad>", "<0x0A>", "<0xE3>。", "<|user|>", "<|assistant|>答え</s>", "。。", "。\n。", "12,345",
     " " * 40, "-" * 37 + "=" * 21, "…" * 19, "１２３", "\u200b\ufeff", "\u2585", "ｱｲｳ", "٣", "한국어", "עברית",
+    "def f(x):\n    if x:\n\t\treturn 1\n", "a\t1\n\tb\t\t2", "|  品名 |   価格|\n|---|--:|", "\t" * 11, "ああああああああああ",
 )  # fmt: skip
 
 
@@ -37,16 +40,36 @@ def check_strings(shards: list[Path], documents: int, wanted: int, seed: int) ->
 
 
 def check_identity(model: bytes, tokenizer: Tokenizer, strings: dict[str, list[str]]) -> dict[str, int]:
-    """Raise KajiyaError when one string is encoded otherwise than by SentencePiece."""
+    """Raise KajiyaError when one string is encoded otherwise than by SentencePiece.
+
+    Only ties may differ, and only in a foreign model whose scores do not add exactly: where two ways
+    through a text are equally good, the rounding of SentencePiece's float32 sums decides, not the model.
+    """
     texts = [*HARD_STRINGS, *(text for part in strings.values() for text in part)]
-    if different := differences(model, tokenizer, texts):
+    different = differences(model, tokenizer, texts)
+    proto = read_proto(model)
+    ties = [] if adds_exactly(proto) else [one for one in different if _is_tie(one, normal_scores(proto))]
+    different = [one for one in different if one not in ties]
+    if different:
         text, expected, found = different[0]
         raise KajiyaError(
             f"the fast tokenizer differs from SentencePiece on {len(different)} of {len(texts)} strings. "
             f"First: {text!r}\n  SentencePiece: {expected}\n  fast:          {found}\n"
-            "A defect of kajiya/lm/tokenizer.py or of the installed tokenizers; nothing was published."
+            "A defect of kajiya/lm/export.py or of the installed tokenizers; nothing was published."
         )
-    return {"strings": len(texts), "differences": 0}
+    return {
+        "strings": len(texts),
+        "differences": 0,
+        **({"ties_rounded_otherwise": len(ties)} if ties else {}),
+    }
+
+
+def _is_tie(difference: tuple[str, list[int], list[int]], scores: NDArray[np.float64]) -> bool:
+    """Whether the two ways score alike, as far as a float32 sum over so many pieces can tell."""
+    _, expected, found = difference
+    totals = scores[expected].sum(), scores[found].sum()
+    rounding = float(np.finfo(np.float32).eps) * len(expected) * abs(totals[0])
+    return bool(abs(totals[0] - totals[1]) <= rounding)
 
 
 def check_round_trip(tokenizer: Tokenizer, strings: dict[str, list[str]]) -> None:
@@ -55,6 +78,17 @@ def check_round_trip(tokenizer: Tokenizer, strings: dict[str, list[str]]) -> Non
     for text, ids in zip(texts, encode_documents(tokenizer, texts), strict=True):
         if (back := tokenizer.decode(ids.tolist())) != text.replace("▁", " "):
             raise KajiyaError(f"the tokenizer loses text: {text!r} comes back as {back!r}.")
+
+
+def check_unchanged(before: Tokenizer, after: Tokenizer, texts: list[str]) -> dict[str, int]:
+    """Raise KajiyaError when the extended tokenizer encodes a text without Japanese otherwise than its base."""
+    pairs = zip(texts, encode_documents(before, texts), encode_documents(after, texts), strict=True)
+    if different := [text for text, old, new in pairs if old.tolist() != new.tolist()]:
+        raise KajiyaError(
+            f"the extended tokenizer changes {len(different)} of {len(texts)} texts that hold no new piece. First: "
+            f"{different[0]!r}. A defect of components/tokenizer/extend.py; nothing was published."
+        )
+    return {"strings": len(texts), "differences": 0}
 
 
 def measure(tokenizer: Tokenizer, strings: dict[str, list[str]]) -> dict[str, Any]:

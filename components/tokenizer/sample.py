@@ -1,6 +1,10 @@
-"""Draw random sentences: which ones depends on the seed and their documents, not on shards or workers."""
+"""Draw random sentences: which ones depends on the seed and their documents, not on shards or workers.
+
+They go through files, one sentence a line: no process holds the corpus or a list of all that was drawn.
+"""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +20,8 @@ from kajiya.shards import read_shard
 
 # SentencePiece drops longer lines without a word; a sentence this long is mostly a list of data.
 _MAX_SENTENCE_CHARACTERS = 1000
+
+_BATCH = 1000  # documents that are Python strings at a time
 
 
 class Size(NamedTuple):
@@ -36,11 +42,31 @@ def measure_sources(shards: list[Path]) -> dict[str, Size]:
     return {source: Size(documents[source], characters[source]) for source in sorted(documents)}
 
 
-def sample_sentences(shards: list[Path], sizes: dict[str, Size], config: TokenizerSettings) -> list[str]:
-    """About `sample_characters` characters of sentences, balanced over the sources as `weights` says."""
+class Sample(NamedTuple):
+    """Drawn sentences in files of one sentence a line."""
+
+    files: list[Path]
+    count: int
+    characters: int
+
+    def sentences(self) -> Iterator[bytes]:
+        """Each sentence in UTF-8, in the order of the corpus."""
+        for file in self.files:
+            with file.open("rb") as lines:
+                for line in lines:
+                    yield line.removesuffix(b"\n")
+
+
+def sample_sentences(
+    shards: list[Path], sizes: dict[str, Size], config: TokenizerSettings, folder: Path
+) -> Sample:
+    """About `sample_characters` characters of sentences, balanced over the sources as `weights` says, in `folder`."""
     fractions = sampling_fractions(sizes, config.weights, config.sample_characters)
-    tasks = [(shard, fractions, config.seed) for shard in shards]
-    return [text for part in map_shards(_sample_shard, tasks, "tokenizer: sample") for text in part]
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"part-{number:05d}.txt" for number in range(len(shards))]
+    tasks = [(shard, file, fractions, config.seed) for shard, file in zip(shards, files, strict=True)]
+    counts = list(map_shards(_sample_shard, tasks, "tokenizer: sample"))
+    return Sample(files, sum(count for count, _ in counts), sum(characters for _, characters in counts))
 
 
 def sampling_fractions(
@@ -70,13 +96,17 @@ def _count_shard(shard: Path) -> list[dict]:
     return lengths.group_by("source").aggregate([("characters", "sum"), ("characters", "count")]).to_pylist()
 
 
-def _sample_shard(task: tuple[Path, dict[str, float], int]) -> list[str]:
-    shard, fractions, seed = task
-    columns = read_shard(shard).select(["id", "source", "text"]).to_pydict()
-    sentences: list[str] = []
-    for identity, source, text in zip(*columns.values(), strict=True):
-        sentences += draw_sentences(text, fractions[source], f"{seed}:{identity}")
-    return sentences
+def _sample_shard(task: tuple[Path, Path, dict[str, float], int]) -> tuple[int, int]:
+    """Write the sentences drawn from a shard; returns how many they are, and their characters."""
+    shard, file, fractions, seed = task
+    count = characters = 0
+    with file.open("w", encoding="utf-8", newline="\n") as out:
+        for batch in read_shard(shard).select(["id", "source", "text"]).to_batches(max_chunksize=_BATCH):
+            for identity, source, text in zip(*batch.to_pydict().values(), strict=True):
+                drawn = draw_sentences(text, fractions[source], f"{seed}:{identity}")
+                out.writelines(f"{sentence}\n" for sentence in drawn)
+                count, characters = count + len(drawn), characters + sum(map(len, drawn))
+    return count, characters
 
 
 def draw_sentences(text: str, fraction: float, key: str) -> list[str]:

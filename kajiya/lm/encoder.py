@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from kajiya.errors import KajiyaError
-from kajiya.lm.tokenizer import encode_documents, fast_tokenizer, load_tokenizer
+from kajiya.lm.export import fast_tokenizer
+from kajiya.lm.tokenizer import MODEL_FILE, encode_documents, load_tokenizer
 from kajiya.lm.unigram import Encoded, Unigram, unigram_of
 
 
@@ -21,7 +22,7 @@ class Encoder:
         """parallel: whether a foreign tokenizer may use all cores; it changes the speed alone."""
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if parallel else "false")
         self._fast = load_tokenizer(folder)
-        self.unigram = _own(folder / "tokenizer.model", self._fast.to_str())
+        self.unigram = _own(folder / MODEL_FILE, self._fast.to_str())
 
     def encode(self, texts: pa.LargeStringArray) -> Encoded:
         """Token ids without special tokens: a literal "</s>" in a text is only letters."""

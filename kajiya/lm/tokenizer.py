@@ -9,12 +9,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
-from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer
 
 from kajiya.errors import KajiyaError
 from kajiya.shards import write_file
@@ -31,17 +31,14 @@ NEWLINE = "\n"
 SEGMENT_PATTERN = r"[^。\n]*。|\n|[^。\n]+"
 SEGMENT = re.compile(SEGMENT_PATTERN)
 
-# Numbers of sentencepiece.proto: the generated classes carry no types.
-_UNIGRAM = 1
-NORMAL, _USER_DEFINED = 1, 4
-
-TOKENIZER_FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
+TOKENIZER_FILE, CONFIG_FILE, MODEL_FILE = "tokenizer.json", "tokenizer_config.json", "tokenizer.model"
+EXTENSION_FILE = "extension.json"  # beside an extended tokenizer: docs/formats.md
 
 # What may belong to a tokenizer in a Hugging Face folder.
 _FILES = (
     TOKENIZER_FILE,
-    _CONFIG,
-    "tokenizer.model",
+    CONFIG_FILE,
+    MODEL_FILE,
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
@@ -50,44 +47,15 @@ _FILES = (
 # Texts handed to the encoder at once: enough for its threads, little enough for memory.
 _BATCH = 1000
 
-# HF matches every piece of the vocabulary in plain text, SentencePiece only those learnt: with this
-# score a literal "</s>" or "<0x0A>" on a web page stays a row of letters in both.
-_NEVER_CHOSEN = -1e6
 
+def save_tokenizer(tokenizer: Tokenizer, config: dict[str, Any], folder: Path) -> None:
+    """Write the HF files, under the class name that every transformers since version 4 can load.
 
-def fast_tokenizer(model: bytes) -> Tokenizer:
-    """The HF form of a SentencePiece unigram model trained by the stage `tokenizer`.
-
-    transformers' own conversion reads a unigram model as BPE without a word (9,910 of 10,000 strings
-    then differ), hence the explicit one. Document border and start are one token, as in GPT-2: what
-    follows the end of a document is the start of the next.
+    config: special tokens by role, and what else tokenizer_config.json should say.
     """
-    proto = ModelProto.FromString(model)
-    _require_convertible(proto)
-    vocabulary = [(p.piece, p.score if p.type == NORMAL else _NEVER_CHOSEN) for p in proto.pieces]
-    backend = Tokenizer(models.Unigram(vocabulary, unk_id=proto.trainer_spec.unk_id, byte_fallback=True))
-    backend.normalizer = normalizers.Replace(" ", "▁")
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(SEGMENT_PATTERN), behavior="isolated")
-    backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
-    backend.add_special_tokens([UNKNOWN, END_OF_SEQUENCE, PADDING, *ROLE_TOKENS.values()])
-    return backend
-
-
-def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the HF files, under the class name that every transformers since version 4 can load."""
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "unk_token": UNKNOWN,
-        "bos_token": END_OF_SEQUENCE,
-        "eos_token": END_OF_SEQUENCE,
-        "pad_token": PADDING,
-        "additional_special_tokens": list(ROLE_TOKENS.values()),
-        "clean_up_tokenization_spaces": False,
-    }
+    told = config | {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     write_file(folder / TOKENIZER_FILE, tokenizer.to_str(pretty=True))
-    write_file(folder / _CONFIG, json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+    write_file(folder / CONFIG_FILE, json.dumps(told, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -102,8 +70,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     path = folder / TOKENIZER_FILE
     if not path.is_file():
         raise KajiyaError(
-            f"{folder}: no tokenizer.json, the fast form every stage reads. Convert the tokenizer with "
-            "transformers (`AutoTokenizer.from_pretrained(...).save_pretrained(...)`) and check its encodings."
+            f"{folder}: no tokenizer.json, the fast form every stage reads. The stage `tokenizer` makes it from a "
+            "SentencePiece tokenizer.model; set `tokenizer.kind: take` in the recipe."
         )
     try:
         return Tokenizer.from_str(path.read_text(encoding="utf-8"))
@@ -113,7 +81,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 def end_of_sequence(tokenizer: Tokenizer, folder: Path) -> int:
     """Id of the token that ends a document, as named in the folder's tokenizer_config.json."""
-    path = folder / _CONFIG
+    path = folder / CONFIG_FILE
     try:
         token = json.loads(path.read_bytes()).get("eos_token")
     except (FileNotFoundError, json.JSONDecodeError, AttributeError) as error:
@@ -148,22 +116,3 @@ def differences(
     expected = SentencePieceProcessor(model_proto=model).encode(texts)
     found = (ids.tolist() for ids in encode_documents(tokenizer, texts))
     return [(text, a, b) for text, a, b in zip(texts, expected, found, strict=True) if a != b]
-
-
-def _require_convertible(proto: ModelProto) -> None:
-    """Raise KajiyaError where the conversion below would not encode identically."""
-    trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
-    demands = {
-        "model_type unigram": trainer.model_type == _UNIGRAM,
-        "pieces without user-defined ones": all(piece.type != _USER_DEFINED for piece in proto.pieces),
-        "byte_fallback": trainer.byte_fallback,
-        "identity normalisation": not normalizer.precompiled_charsmap,
-        "no add_dummy_prefix": not normalizer.add_dummy_prefix,
-        "no remove_extra_whitespaces": not normalizer.remove_extra_whitespaces,
-    }
-    missing = [name for name, met in demands.items() if not met]
-    if missing:
-        raise KajiyaError(
-            f"tokenizer.model: cannot be converted exactly, it lacks: {', '.join(missing)}. "
-            "Train it with the stage `tokenizer`, or bring a tokenizer.json and set `kind: take`."
-        )

@@ -11,15 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
-from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
-from kajiya.lm.tokenizer import NORMAL, SEGMENT
+from kajiya.lm.export import BYTE, NORMAL, SCORE_STEPS, UNIGRAM, adds_exactly, read_proto
+from kajiya.lm.tokenizer import SEGMENT
 from kajiya.lm.trie import build_trie
 from kajiya.utf8 import buffers
 
-_BYTE = 6  # of sentencepiece.proto
-_STEPS = 256
-_UNKNOWN_PENALTY = 10 * _STEPS  # SentencePiece's: below the worst piece
+_UNKNOWN_PENALTY = 10 * SCORE_STEPS  # SentencePiece's: below the worst piece
 
 
 class Encoded(NamedTuple):
@@ -48,13 +46,15 @@ class Unigram(NamedTuple):
 
 
 def unigram_of(model: bytes) -> Unigram | None:
-    """The encoder of a serialised SentencePiece model; None where sums of its scores would not be exact."""
-    proto = ModelProto.FromString(model)
-    pieces = [(i, p.piece, p.score * _STEPS) for i, p in enumerate(proto.pieces) if p.type == NORMAL]
-    exact = all(score == round(score) for _, _, score in pieces)
+    """The encoder of a serialised SentencePiece model; None for BPE, for one that puts a space before a text, and
+    where sums of the scores would not be exact."""
+    proto = read_proto(model)
+    if proto.trainer_spec.model_type != UNIGRAM or proto.normalizer_spec.add_dummy_prefix:
+        return None
+    pieces = [(i, p.piece, p.score * SCORE_STEPS) for i, p in enumerate(proto.pieces) if p.type == NORMAL]
     inside = all(SEGMENT.fullmatch(piece) for _, piece, _ in pieces)
-    bytes_ = [i for i, p in enumerate(proto.pieces) if p.type == _BYTE]
-    if not (exact and inside and len(bytes_) == 256):
+    bytes_ = [i for i, p in enumerate(proto.pieces) if p.type == BYTE]
+    if not (adds_exactly(proto) and inside and len(bytes_) == 256):
         return None
     # SentencePiece writes a space as ▁, and a literal ▁ is a space to it.
     trie = build_trie([piece.replace("▁", " ") for _, piece, _ in pieces])
