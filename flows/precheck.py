@@ -1,11 +1,12 @@
 """Read the settings of every stage before the first one runs: a typo must not wait for hours of training."""
 
 from pathlib import Path
+from typing import Any
 
 from flows.graph import RECIPES, Graph
 from kajiya.errors import KajiyaError
 from kajiya.recipe_entries import drift
-from kajiya.recipe_file import load_recipe
+from kajiya.recipe_file import Recipe, load_recipe
 from kajiya.settings import load_settings, load_yaml
 from kajiya.settings_docs import settings_type
 
@@ -33,7 +34,9 @@ def check_recipes(root: Path, recipe: str | None) -> None:
     problems = []
     for name in content.get("recipes") or {} if recipe is None else [recipe]:
         file = RECIPES / f"{name}.yaml"
-        found = drift(content, name, load_recipe(root / file))
+        read = load_recipe(root / file)
+        problems += _sources_without_weight(content, file, read)
+        found = drift(content, name, read)
         if found:
             problems.append(
                 f"params.yaml and {file} name other variants: {'; '.join(found)}. "
@@ -41,6 +44,24 @@ def check_recipes(root: Path, recipe: str | None) -> None:
             )
     if problems:
         raise KajiyaError("\n".join(problems))
+
+
+def _sources_without_weight(params: dict[str, Any], file: Path, recipe: Recipe) -> list[str]:
+    """Sources that tokenize would refuse, known before the corpus is made."""
+    weights, sources = recipe.tokenize.get("weights"), params.get("sources")
+    if not weights or not sources:
+        return []
+    problems = []
+    if unknown := sorted(weights.keys() - sources.keys()):
+        problems.append(
+            f"{file}: tokenize.weights names {', '.join(unknown)}, which params.yaml has not under `sources`."
+        )
+    if missing := sorted(sources.keys() - weights.keys()):
+        problems.append(
+            f"{file}: tokenize.weights lacks {', '.join(missing)}, which params.yaml has under `sources`: give each a share "
+            "(0 leaves it out of this recipe), or take the source out of params.yaml."
+        )
+    return problems
 
 
 def _sources_without_priority(graph: Graph) -> list[str]:

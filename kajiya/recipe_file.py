@@ -13,6 +13,8 @@ from pydantic import Field
 from kajiya.errors import KajiyaError
 from kajiya.settings import Settings, line_of, load_settings
 
+NO_BASE = "inputs/none"
+
 BASE = "base"
 """The variant that pretraining makes; all others come from it."""
 
@@ -21,6 +23,8 @@ LISTS = {"sft": "tunings", "dpo": "preferences", "quantize": "quantizations"}
 
 DATA = {"sft": "instructions", "dpo": "pairs"}
 """What a variant of such a section must name beside its parent."""
+
+STAGES = ("tokenizer", "tokenize", "pretrain", "sft", "dpo", "quantize", "evaluate", "register")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.]*(-[a-z0-9.]+)*")
 _TAKEN = {BASE, "tokenizer", "tokens", "evaluation"}  # folders of models/<recipe>/
@@ -35,9 +39,64 @@ class Variant(Settings):
     """Folder of the preferences it is tuned on (`dpo`)."""
 
 
+class BaseModelNote(Settings):
+    """The model that a recipe continues from."""
+
+    hub: str
+    """Its name on the Hugging Face hub."""
+    revision: str
+    """Which commit of it is meant, in words."""
+    license: str
+    """What its publisher asks of users."""
+    folder: str
+    """Where the recipe expects it."""
+    fetch: str
+    """The command that brings it there."""
+    shape: dict[str, Any]
+    """Its dials, as under `pretrain.model`: to count parameters before it is fetched, and to make a small one of
+    its kind for --shrink."""
+    vocabulary_size: int = Field(ge=1)
+    """Pieces of its tokenizer."""
+
+
+class About(Settings):
+    """What a person should know; nothing here changes a byte of the model."""
+
+    name: str
+    """What it is called by those who published it."""
+    publisher: str | None = None
+    """Who published it."""
+    links: tuple[str, ...] = ()
+    """Where it is described."""
+    license: str | None = None
+    """Licence of the published weights."""
+    base: BaseModelNote | None = None
+    """What it continues from; null: from scratch."""
+    bring: dict[str, str] = Field(default_factory=dict)
+    """Folders that a person fills before the run, each with what belongs there and where to get it."""
+
+
+class RecipeSource(Settings):
+    """One source of the mixture, as params.yaml has it under `sources`, `crawl` and `clean`."""
+
+    input: str = NO_BASE
+    """Folder that the crawl reads; inputs/none for a source that comes over the network."""
+    crawl: dict[str, Any]
+    """Settings of the crawl: connector, revision, dates, ..."""
+    clean: dict[str, Any]
+    """Settings of the cleaning: rules."""
+
+
 class Recipe(Settings):
     description: str
     """What it makes, in a sentence."""
+    about: About | None = None
+    """Who published it, what it continues from, what to bring."""
+    published: dict[str, str] = Field(default_factory=dict)
+    """Settings whose values its makers published, by their path in this file, with the place where they stand.
+    All other values are our choice."""
+    sources: dict[str, RecipeSource] = Field(default_factory=dict)
+    """Sources of the corpus that it is made from, in the order in which dedupe keeps copies."""
     variants: dict[str, Variant] = Field(default_factory=dict)
     """Every variant beside `base`; its settings stand under its name in `sft`, `dpo` or `quantize`."""
     tokenizer: dict[str, Any] = Field(default_factory=dict)
@@ -49,6 +108,14 @@ class Recipe(Settings):
     quantize: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
     register_: dict[str, Any] = Field(default_factory=dict, alias="register")
+
+    @property
+    def base(self) -> BaseModelNote | None:
+        return self.about.base if self.about else None
+
+    @property
+    def base_folder(self) -> str:
+        return self.base.folder if self.base else NO_BASE
 
     def stage_of(self, variant: str) -> str:
         """The stage that makes a variant: `pretrain`, or the section that its settings stand in."""
@@ -63,9 +130,15 @@ class Recipe(Settings):
             }
         return found
 
+    def is_tuned(self, variant: str) -> bool:
+        """Whether tuning stands anywhere between `base` and the variant, itself included."""
+        if variant == BASE:
+            return False
+        return self.stage_of(variant) in DATA or self.is_tuned(self.variants[variant].of)
+
 
 def load_recipe(path: Path) -> Recipe:
-    """A recipe whose variants hang together. Raises KajiyaError with every problem, by file and line."""
+    """A recipe that hangs together. Raises KajiyaError with every problem, by file and line."""
     recipe: Recipe = load_settings(Recipe, path, [])
     problems = [
         f"{path}:{line_of(path, keys)}: {'.'.join(keys)}: {problem}" for keys, problem in _problems(recipe)
@@ -75,6 +148,14 @@ def load_recipe(path: Path) -> Recipe:
     return recipe
 
 
+def setting_at(recipe: Recipe, path: str) -> Any:
+    """The value at a dotted path of the file. Raises KeyError where it has none."""
+    value: Any = recipe.model_dump(by_alias=True, exclude_unset=True)
+    for key in path.split("."):
+        value = value[key]
+    return value
+
+
 def _problems(recipe: Recipe) -> list[tuple[list[str], str]]:
     found: list[tuple[list[str], str]] = []
     for name, variant in recipe.variants.items():
@@ -82,6 +163,25 @@ def _problems(recipe: Recipe) -> list[tuple[list[str], str]]:
     for section in LISTS:
         for name in getattr(recipe, section).keys() - recipe.variants.keys():
             found.append(([section, name], f"add `{name}: {{of: ...}}` under `variants`, or take it out."))
+    return found or _problems_between(recipe)
+
+
+def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
+    """Where one part of the file speaks of another that is not so."""
+    found: list[tuple[list[str], str]] = []
+    for path in recipe.published:
+        try:
+            setting_at(recipe, path)
+        except (KeyError, TypeError):
+            found.append((["published", path], "no such setting in this file. Name one that stands here."))
+    found += [
+        (["evaluate", "chat_variants"], f"`{name}` is no tuned variant. Take it out.")
+        for name in recipe.evaluate.get("chat_variants") or ()
+        if name not in recipe.parents() or not recipe.is_tuned(name)
+    ]
+    weighted = set(recipe.tokenize.get("weights") or {}) if recipe.sources else set()
+    if strange := sorted(weighted - recipe.sources.keys()):
+        found.append((["tokenize", "weights"], f"no source `{strange[0]}` under `sources`."))
     return found
 
 
@@ -94,8 +194,9 @@ def _problems_of(recipe: Recipe, name: str, variant: Variant) -> list[str]:
         return [f"{stands}. Put them under `{name}` in one of {', '.join(LISTS)}."]
     wanted = DATA.get(sections[0])
     problems = [
-        f"{key}: {'must be given' if key == wanted else 'is nothing that'} {sections[0]}"
-        f"{': name the folder' if key == wanted else ' reads: take it out'}."
+        f"{key}: must be given: `{sections[0]}` reads that folder."
+        if key == wanted
+        else f"{key}: `{sections[0]}` reads no such folder. Take it out."
         for key in DATA.values()
         if (getattr(variant, key) is None) == (key == wanted)
     ]

@@ -87,7 +87,7 @@ def test_options_are_no_settings():
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("recipes", "smok"), "no recipe `smok`: there is no recipes/smok.yaml. Did you mean smoke?"),
+        (("recipes", "show", "smok"), "no recipe `smok`: there is no recipes/smok.yaml. Did you mean smoke?"),
         (("report", "smok"), "Did you mean smoke?"),
         (("lineage", "kajiya-smoke"), "kajiya-smoke"),
         (("status",), "no DVC repository"),
@@ -112,19 +112,6 @@ def test_table_in_a_pipe_keeps_its_rows_whole(monkeypatch):
     print_table(Console(file=written), table)
 
     assert len(written.getvalue().splitlines()) == 2
-
-
-@pytest.mark.usefixtures("project")
-def test_recipes_lists_active_and_inactive_ones():
-    lines = kajiya("recipes").output.splitlines()
-
-    assert lines[1].split() == ["later", "no", "Not", "yet."]
-    assert lines[2].split() == ["smoke", "yes", "4,000", "pieces", "The", "smallest."]
-
-
-@pytest.mark.usefixtures("project")
-def test_recipes_of_an_inactive_one_says_how_to_make_it_active():
-    assert "Not active: `kajiya recipes add later`" in said(kajiya("recipes", "later"))
 
 
 @pytest.mark.usefixtures("project")

@@ -47,8 +47,8 @@ def test_parents_come_before_what_is_made_from_them(tmp_path: Path) -> None:
     [
         ("of: instruct", "of: instrct", r":4: variants\.chat: of: no variant `instrct`\. There are: base,"),
         ("of: base", "of: chat", r":5: variants\.instruct: made from itself"),
-        ("of: base, instructions: tasks", "of: base", r":5: .*instructions: must be given sft"),
-        ("{of: chat}", "{of: chat, pairs: votes}", r":3: .*pairs: is nothing that quantize reads"),
+        ("of: base, instructions: tasks", "of: base", r":5: .*instructions: must be given: `sft`"),
+        ("{of: chat}", "{of: chat, pairs: votes}", r":3: .*pairs: `quantize` reads no such folder"),
         ("of: instruct,", "of: chat-gptq,", r":4: .*`chat-gptq` is in 4 bits"),
         ("instruct: {}, chat: {}", "instruct: {}", r":4: variants\.chat: it has no settings"),
         ("liked: {}", "liked: {}, chat: {}", r":4: variants\.chat: its settings stand in sft and dpo"),

@@ -8,12 +8,13 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from kajiya.cli.accept import accept
-from kajiya.cli.choices import recipes, settings
+from kajiya.cli.choices import settings
 from kajiya.cli.convert import convert
 from kajiya.cli.corpus import audit, sample
 from kajiya.cli.documents import takedown, trace
 from kajiya.cli.models import lineage
 from kajiya.cli.pipeline import report, run, status
+from kajiya.cli.recipes import recipes
 from kajiya.errors import KajiyaError
 
 USAGE_ERROR = 2
@@ -59,9 +60,9 @@ for command in (
     trace,
     takedown,
     lineage,
-    recipes,
     settings,
     sample,
     convert,
 ):
     app.command()(command)
+app.add_typer(recipes, name="recipes")

@@ -121,11 +121,11 @@ def report(
 
 def _names(recipe: str | None) -> list[str]:
     """The recipe asked for, or all active ones."""
-    from kajiya.recipes import list_recipes, require_recipe
+    from kajiya.recipes import active_recipes, require_recipe
 
     if recipe is not None:
         return [require_recipe(RECIPES, recipe).stem]
-    return [one.name for one in list_recipes(RECIPES, PARAMS) if one.active]
+    return active_recipes(PARAMS)
 
 
 def _write_page(recipe: str) -> Path:

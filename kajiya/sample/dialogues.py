@@ -15,7 +15,7 @@ from kajiya.sample.prose import POLITE, Writer
 def write_chat(root: Path, rng: random.Random, count: int, key: AnswerKey) -> None:
     """Conversations of two to four questions; in one of a hundred a single turn is by the forbidden generator."""
     deck = Deck(rng)
-    records = [
+    records: list[dict[str, Any]] = [
         {"id": f"chat-{line:04}", "messages": _chat(rng, deck), "license": "CC0-1.0", "generator": "human"}
         for line in range(count)
     ]

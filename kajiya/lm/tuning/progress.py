@@ -1,0 +1,41 @@
+"""A bar on the terminal and live metrics in MLflow while a trainer runs."""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from kajiya.tracking import Tracker
+
+
+class Progress(TrainerCallback):
+    """One bar over all steps; every row that the trainer logs goes to the tracker."""
+
+    def __init__(self, stage: str, tracker: Tracker) -> None:
+        self._stage, self._tracker = stage, tracker
+        self._bar: Any = None
+
+    def on_train_begin(self, _arguments: Any, state: Any, *_: Any, **__: Any) -> None:
+        self._bar = tqdm(
+            desc=self._stage, total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 10,  # a log wants lines, not an animation
+        )  # fmt: skip
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._bar.update()
+
+    def on_log(self, _arguments: Any, state: Any, *_: Any, logs: dict[str, Any], **__: Any) -> None:
+        values = {
+            key: float(value)
+            for key, value in logs.items()
+            if isinstance(value, int | float) and not key.startswith(("train_", "total_"))
+        }
+        if self._bar is not None and "loss" in values:
+            self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
+            if rate := self._bar.format_dict["rate"]:
+                values["steps_per_second"] = float(rate)
+        self._tracker.log(state.global_step, values)
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self._bar.close()
