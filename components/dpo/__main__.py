@@ -1,0 +1,4 @@
+from components.dpo import run
+from kajiya.stage import main
+
+main(run, keyed=True)
