@@ -77,8 +77,12 @@ def test_held_out_figures_are_those_that_plain_transformers_gives(tuned, tuning_
     """An independent way to the same numbers: one answer at a time, by the models as they were saved."""
     report, out = tuned
     tokenizer = load_chat_tokenizer(out)
-    kept = [encode(one, tokenizer, 96) for one in read_preferences(pairs) if set(one.generators()) == {"human"}]
-    _, held_out = split([one for one in kept if one.license == "CC0-1.0"], CONFIG.validation_share, CONFIG.seed)
+    kept = [
+        encode(one, tokenizer, 96) for one in read_preferences(pairs) if set(one.generators()) == {"human"}
+    ]
+    _, held_out = split(
+        [one for one in kept if one.license == "CC0-1.0"], CONFIG.validation_share, CONFIG.seed
+    )
 
     def logps(folder):
         model = AutoModelForCausalLM.from_pretrained(folder).eval()
