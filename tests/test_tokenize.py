@@ -115,6 +115,19 @@ def test_order_is_shuffled_by_the_seed(corpus, tokenizer, tmp_path):
     assert orders[0] != sorted(orders[0])
 
 
+def test_sources_kept_together_follow_the_others_in_the_same_shuffled_order(corpus, tokenizer, tmp_path):
+    tokenize(corpus, tokenizer, tmp_path / "a")
+    tokenize(corpus, tokenizer, tmp_path / "b", keep_together=("wiki",))
+    scattered, together = (
+        [(span["source"], span["document_id"]) for span in spans(tmp_path / name, "train")] for name in "ab"
+    )
+    wiki = [span for span in scattered if span[0] == "wiki"]
+    assert together == [span for span in scattered if span[0] != "wiki"] + wiki
+    assert scattered != together
+    with pytest.raises(KajiyaError, match=r"keep_together names wikipedia.*It holds web, wiki"):
+        tokenize(corpus, tokenizer, tmp_path / "c", keep_together=("wikipedia",))
+
+
 def test_other_shards_and_workers_give_the_same_bytes(corpus, tokenizer, tmp_path, monkeypatch):
     weights = {"web": 0.6, "wiki": 0.4}
     tokenize(corpus, tokenizer, tmp_path / "one", weights=weights)

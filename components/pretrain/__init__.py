@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 from components.pretrain.launch import launch, ranks_of_this_run
+from components.pretrain.replay import check_plan, make_pools
 from components.pretrain.schedule import planned_steps
 from components.pretrain.settings import PretrainSettings
 from components.pretrain.vocabulary import read_pieces
@@ -40,6 +41,9 @@ def run(  # noqa: PLR0913 - the inputs of a stage are its parameters
     ranks = ranks_of_this_run(config)
     dataset = TokenDataset(tokens, "train", config.model.context)
     steps = planned_steps(config, len(dataset))
+    if config.replay:
+        pools = make_pools(dataset, config.replay.sources)
+        check_plan(config.replay, pools, config.global_batch_sequences, steps, config.max_epochs)
     _check_vocabulary(dataset.facts["vocabulary_size"], tokenizer, base)
     job = {
         "config": config.model_dump(mode="json"),

@@ -4,7 +4,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.pretrain.forgetting import ForgettingSettings
 from components.pretrain.guards import GuardSettings
+from components.pretrain.replay import ReplaySettings
 from kajiya.lm.shape import LlamaShape
 from kajiya.settings import Settings
 
@@ -86,9 +88,17 @@ class PretrainSettings(Settings):
     """Validation sequences used each time, drawn once by the seed."""
     guards: GuardSettings = GuardSettings()
     """What to do about steps that go wrong."""
+    replay: ReplaySettings | None = None
+    """Sources of which every batch holds a known share; null: all sequences in one order."""
+    forgetting: ForgettingSettings | None = None
+    """Watch what the base model forgets; null: do not."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
+        if self.forgetting and self.forgetting.on_bound == "raise_replay" and self.replay is None:
+            raise ValueError(
+                "forgetting.on_bound is raise_replay, which needs `replay`: name its sources there"
+            )
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give `steps` or `epochs`, not both")
         if self.global_batch_sequences % (self.micro_batch_sequences * self.ranks):

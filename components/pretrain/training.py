@@ -10,10 +10,11 @@ import torch.distributed
 from tqdm import tqdm
 
 from components.pretrain import samples
-from components.pretrain.batches import Batches, ValidationSet
+from components.pretrain.batches import ValidationSet
 from components.pretrain.engine import make_engine
 from components.pretrain.guards import Alarm, RewindNeeded
 from components.pretrain.history import History
+from components.pretrain.monitor import Monitor, make_batches
 from components.pretrain.schedule import learning_rate
 from components.pretrain.settings import PretrainSettings
 from components.pretrain.state import State
@@ -38,6 +39,7 @@ def train(job: dict[str, Any], notice: Notice, heart: Heart) -> None:
     heart.beat("load", 0)
     training = Training(job, notice, heart)
     training.state.resume()
+    training.monitor.resume(training.state.progress.rows)
     try:
         training.loop()
     except RewindNeeded as turn:
@@ -58,9 +60,8 @@ class Training:
         self.work = Path(job["work"])
         config, tokens = self.config, Path(job["tokens"])
         dataset = TokenDataset(tokens, "train", config.model.context)
-        self.batches = Batches(
-            dataset, config.seed, config.global_batch_sequences, config.micro_batch_sequences
-        )
+        self.batches = make_batches(config, dataset)
+        self.monitor = Monitor(job, config, self.batches)
         self.validation = ValidationSet(
             tokens, config.model.context, config.validation_sequences, config.seed
         )
@@ -114,6 +115,8 @@ class Training:
             mininterval=0.5 if sys.stderr.isatty() else 10,  # a log wants lines, not an animation
         )  # fmt: skip
         self._require_leave_to_go_on()
+        if progress.step == 0 and self.monitor.is_due(0):
+            self._record({"step": 0, "tokens": 0}, tracker, None)
         while progress.step < self.steps:
             row = self._train_step()
             if "loss" in row:
@@ -186,17 +189,29 @@ class Training:
 
     def _record(self, row: dict[str, float], tracker: Tracker, tokens_per_second: float | None) -> None:
         step = self.state.progress.step
-        if step == self.steps or step % self.config.validate_every_steps == 0:
-            self.heart.beat("validate", step)
-            losses = validate(self.engine, self.validation, self.config.micro_batch_sequences)
-            row |= {f"validation_loss{'/' * bool(name)}{name}": value for name, value in losses.items()}
-        elif step % self.config.log_every_steps or "loss" not in row:
+        measured = self._measure(step)
+        if not measured and (step % self.config.log_every_steps or "loss" not in row):
             return
+        row |= measured
         self.state.progress.rows.append(row)
         values = {key: float(value) for key, value in row.items() if key != "step"}
         if tokens_per_second:
             values["tokens_per_second"] = float(tokens_per_second)
         tracker.log(step, values)
+
+    def _measure(self, step: int) -> dict[str, float]:
+        """What validation and the forgetting monitor find after `step`, where it is their turn."""
+        validates = step > 0 and (step == self.steps or step % self.config.validate_every_steps == 0)
+        losses, row = {}, {}
+        if validates or self.monitor.needs_validation(step):
+            self.heart.beat("validate", step)
+            losses = validate(self.engine, self.validation, self.config.micro_batch_sequences)
+        if validates:
+            row = {f"validation_loss{'/' * bool(name)}{name}": value for name, value in losses.items()}
+        if self.monitor.is_due(step):
+            self.heart.beat("measure what is forgotten", step)
+            row |= self.monitor.watch(self.engine, step, losses)
+        return row
 
     def finish(self) -> None:
         """Write the model, and prove what it was trained on."""
@@ -218,6 +233,7 @@ class Training:
             "epochs": self.steps * self.batches.batch / len(self.batches.dataset),
             "samples": self._check_samples(out),
             "rewinds": progress.guard.rewinds,
+            **self.monitor.figures(progress.rows),
         }
         write_file(self.work / "figures.json", json.dumps(figures))
 

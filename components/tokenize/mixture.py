@@ -56,8 +56,9 @@ def plan(index: Index, config: TokenizeSettings) -> Mixture:
     if not len(train):
         raise KajiyaError("the mixture leaves no document to train on: raise `tokens`, or bring more text.")
     repeat = np.arange(len(train)) - np.repeat(np.cumsum(copies) - copies, copies)
+    ordered = train[_order(index.hashes[train], repeat)]
     return Mixture(
-        train=train[_order(index.hashes[train], repeat)],
+        train=ordered[np.argsort(_groups(names, config.keep_together)[codes[ordered]], kind="stable")],
         validation=rows[validates][_order(index.hashes[validates], np.zeros(int(validates.sum())))],
         left_out=rows[(copies == 0) & ~validates],
         repetitions={name: rates[name] for name in sorted(names)},
@@ -128,6 +129,16 @@ def _copies(rates: NDArray[np.float64], hashes: NDArray[np.uint64]) -> NDArray[n
 
 def _order(hashes: NDArray[np.uint64], repeat: NDArray) -> NDArray[np.int64]:
     return np.argsort(mix(mix(hashes ^ mix(_ORDER)) ^ repeat.astype(np.uint64)), kind="stable")
+
+
+def _groups(names: list[str], together: tuple[str, ...]) -> NDArray[np.int64]:
+    """Per source the place of its group in the tokens: first all others, then each source kept together."""
+    if unknown := sorted(set(together) - set(names)):
+        raise KajiyaError(
+            f"tokenize.keep_together names {', '.join(unknown)}, which the corpus does not hold. It holds "
+            f"{', '.join(sorted(names))}."
+        )
+    return np.array([together.index(name) + 1 if name in together else 0 for name in names])
 
 
 def _reasons(left_out: int) -> Counter[str]:

@@ -17,5 +17,8 @@ class TokenizeSettings(Settings):
     nearly as much as new, beyond it quickly less (Muennighoff et al. 2023, arXiv:2305.16264)."""
     validation_share: float = Field(0.005, gt=0, lt=0.5)
     """Share of the documents kept for validation, at least one of each source that has two."""
+    keep_together: tuple[str, ...] = ()
+    """Sources whose documents follow each other in the training tokens instead of standing scattered among all
+    others, so that sequences are theirs alone: `pretrain.replay` wants it. Training shuffles sequences anyway."""
     seed: int = Field(0, ge=0)
     """Of the split, of what is repeated, and of the order of the documents."""

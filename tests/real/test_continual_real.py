@@ -49,6 +49,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("continual")
     convert_llama2c(STORIES / "stories260K.bin", STORIES / "tok512.bin", folder / "base")
     write_dataset(records(), folder / "corpus")
+    (folder / "none").mkdir()
     corpus, base, tokenizer = folder / "corpus", folder / "base", folder / "tokenizer"
     execute(run_tokenizer, TokenizerSettings(kind="take", check_strings=200), [corpus, base], tokenizer)
     execute(run_tokenize, TokenizeSettings(validation_share=0.1), [corpus, tokenizer], folder / "tokens")
@@ -67,7 +68,9 @@ def project(tmp_path_factory):
             "validation_sequences": 16,
         }
     )
-    report = execute(run_pretrain, settings, [folder / "tokens", tokenizer, base], folder / "trained")
+    report = execute(
+        run_pretrain, settings, [folder / "tokens", tokenizer, base, folder / "none"], folder / "trained"
+    )
     return folder, settings, report
 
 
