@@ -91,3 +91,22 @@ def test_base_without_a_model_is_an_error(tuning_base, instructions, tmp_path):
     (tmp_path / "base" / "config.json").unlink()
     with pytest.raises(KajiyaError, match=r"no config\.json"):
         tune(tmp_path / "base", instructions, tmp_path / "out")
+
+
+def test_tuning_that_diverges_stops_at_once_and_says_what_to_lower(tuning_base, instructions, tmp_path):
+    config = SETTINGS.model_copy(
+        update={"learning_rate": 1e30, "log_every_steps": 1, "max_gradient_norm": 1e30}
+    )
+    with pytest.raises(KajiyaError, match=r"step [23]: the tuning diverged. Lower sft\.learning_rate"):
+        tune(tuning_base, instructions, tmp_path / "out", config)
+
+
+def test_template_inside_the_base_s_tokenizer_config_does_not_outlive_the_tuning(
+    tuning_base, instructions, tmp_path
+):
+    shutil.copytree(tuning_base, tmp_path / "base")
+    path = tmp_path / "base" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": "{{ messages }}"}))
+    tune(tmp_path / "base", instructions, tmp_path / "out", SETTINGS.model_copy(update={"epochs": 1}))
+    assert "chat_template" not in json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert "generation" in AutoTokenizer.from_pretrained(tmp_path / "out").chat_template

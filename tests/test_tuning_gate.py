@@ -1,11 +1,12 @@
 import json
 
 import pytest
-from tuning_world import POLICY, conversation, message
+from tuning_world import POLICY, conversation, message, pair
 
 from components.sft.settings import SftSettings
 from kajiya.errors import KajiyaError
 from kajiya.lm.tuning.gate import Gate
+from kajiya.lm.tuning.records import Preference
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +69,21 @@ def test_item_in_two_turns_of_a_conversation_is_refused(evaluation_sets):
     question = QUESTION.format("金沢")
     turns = [message("user", question[:half]), message("assistant", question[half:])]
     assert judge(evaluation_sets, conversation(messages=turns)) == ["evaluation_overlap"]
+
+
+def test_conversation_is_refused_for_a_single_message_by_a_forbidden_generator(evaluation_sets):
+    turns = [message("user"), message("assistant", generator="human"), message("user"), message("assistant")]
+    assert judge(evaluation_sets, conversation(messages=turns)) == [None]
+    turns[2] = message("user", generator="gpt-4")
+    assert judge(evaluation_sets, conversation(messages=turns)) == ["forbidden_generator:gpt-4"]
+    with pytest.raises(
+        KajiyaError, match=r"a\.jsonl:1 \(r0, message 3\): generator 'gpt-4' is cleared for eval"
+    ):
+        judge(evaluation_sets, conversation(messages=turns), on_forbidden="stop")
+
+
+def test_pair_whose_answer_is_an_item_that_is_measured_is_refused(evaluation_sets):
+    answers = {"content": QUESTION.format("金沢"), "generator": "human"}
+    for key in ("chosen", "rejected"):
+        asked = Preference.model_validate(pair(**{key: answers}) | {"where": "a.jsonl:1"})
+        assert judge(evaluation_sets, asked) == ["evaluation_overlap"]

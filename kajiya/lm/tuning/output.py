@@ -46,9 +46,18 @@ def write_companions(
 ) -> None:
     """Tokenizer and chat template, metrics.jsonl, and rejected.jsonl, which names every refused record."""
     copy_tokenizer(base, out)
+    _forget_inline_template(out / "tokenizer_config.json")
     write_file(out / "chat_template.jinja", str(tokenizer.chat_template))
     write_file(out / "metrics.jsonl", _lines(metrics))
     write_file(out / "rejected.jsonl", _lines([one._asdict() for one in rejected]))
+
+
+def _forget_inline_template(path: Path) -> None:
+    """Older folders keep the template in here, where some programs would find the base's before ours."""
+    config = json.loads(path.read_bytes()) if path.is_file() else {}
+    if "chat_template" in config:
+        del config["chat_template"]
+        write_file(path, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
 
 
 def reasons(rejected: list[Rejected]) -> Counter[str]:

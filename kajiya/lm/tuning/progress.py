@@ -1,11 +1,13 @@
-"""A bar on the terminal and live metrics in MLflow while a trainer runs."""
+"""A bar on the terminal, live metrics in MLflow and a guard while a trainer runs."""
 
+import math
 import sys
 from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from kajiya.errors import KajiyaError
 from kajiya.tracking import Tracker
 
 
@@ -39,3 +41,18 @@ class Progress(TrainerCallback):
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         self._bar.close()
+
+
+class Guard(TrainerCallback):
+    """Stops a tuning that diverged. Steps to be saved are logged first, so no checkpoint holds a NaN."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+
+    def on_log(self, _arguments: Any, state: Any, *_: Any, logs: dict[str, Any], **__: Any) -> None:
+        loss, norm = float(logs.get("loss", 0.0)), float(logs.get("grad_norm", 0.0))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise KajiyaError(
+                f"{self._stage}: loss {loss} and gradient norm {norm} at step {state.global_step}: the tuning "
+                f"diverged. Lower {self._stage}.learning_rate, or look at the data. The checkpoints before it are kept."
+            )

@@ -11,7 +11,7 @@ from transformers.trainer_callback import PrinterCallback
 from kajiya.errors import KajiyaError
 from kajiya.lm.model import load_model, make_readable, read_config
 from kajiya.lm.tuning.adapters import add_lora, keep_updates_exact, merge, require_same_logits, save_adapter
-from kajiya.lm.tuning.progress import Progress
+from kajiya.lm.tuning.progress import Guard, Progress
 from kajiya.lm.tuning.resumable import SaveEvery
 from kajiya.lm.tuning.settings import TuningSettings
 from kajiya.tracking import Tracker
@@ -103,6 +103,7 @@ def train(trainer: Any, config: TuningSettings, places: Places) -> list[dict[str
     if config.lora and config.lora.base == "nf4":
         keep_updates_exact(trainer.model)
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Guard(places.stage))
     trainer.add_callback(SaveEvery(config.save_every_steps))
     trainer.add_callback(Progress(places.stage, tracker))
     try:
@@ -111,9 +112,7 @@ def train(trainer: Any, config: TuningSettings, places: Places) -> list[dict[str
         tracker.finish("FAILED")
         raise
     tracker.finish()
-    rows = list(trainer.state.log_history)
-    _require_finite(rows, places.stage)
-    return rows
+    return list(trainer.state.log_history)
 
 
 def write_model(
@@ -149,15 +148,6 @@ def chosen_rows(rows: list[dict[str, Any]], names: dict[str, str]) -> list[dict[
     """Of what a trainer logged, the values that are the same on every run, under names of our own."""
     picked = [{new: row[old] for old, new in names.items() if old in row} for row in rows]
     return [row for row in picked if row.keys() - {"step", "epoch"}]
-
-
-def _require_finite(rows: list[dict[str, Any]], stage: str) -> None:
-    for row in rows:
-        if not row.get("loss", 0.0) < float("inf") or not row.get("grad_norm", 0.0) < float("inf"):
-            raise KajiyaError(
-                f"{stage}: loss {row.get('loss')} and gradient norm {row.get('grad_norm')} at step {row['step']}: "
-                f"the tuning diverged. Lower {stage}.learning_rate."
-            )
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
