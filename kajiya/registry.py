@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -181,6 +182,50 @@ def load_lineage(name: str, version: int) -> Lineage:
     with tempfile.TemporaryDirectory(prefix="kajiya-lineage-") as folder, reachable():
         file = client.download_artifacts(one.run_id, "lineage.json", folder)
         return Lineage.model_validate_json(Path(file).read_bytes())
+
+
+def fetch_model(name: str) -> Path:
+    """The folder of a registered version, `NAME/VERSION` or `NAME@ALIAS`; one on a server is copied here once."""
+    bare = name.removeprefix("models:/")
+    if not registry_exists():
+        raise KajiyaError(
+            f"{bare}: nothing is registered at {shown_uri()} yet (`kajiya run` registers some)."
+        )
+    model, at, alias = bare.partition("@")
+    version = _version_of_alias(model, alias) if at else "/".join(map(str, parse_version(bare)))
+    name, number = parse_version(version)
+    one = next((v for v in list_versions() if (v.name, v.version) == (name, number)), None)
+    if one is None:
+        raise KajiyaError(f"{version}: no such version at {shown_uri()}. `kajiya status` lists them.")
+    client = connect()
+    with reachable():
+        address = client.get_model_version(name, str(number)).source or ""
+        if address.startswith("file:") or "://" not in address:
+            folder = Path(unquote(urlsplit(address).path))
+            if not folder.is_dir():
+                raise KajiyaError(f"{version}: its files are gone ({folder}). Register it again.")
+            return folder
+        return _downloaded(client, one.run_id, f"{name}-{number}")
+
+
+def _version_of_alias(model: str, alias: str) -> str:
+    of_model = [one for one in list_versions() if one.name == model]
+    found = next((one for one in of_model if alias in one.aliases), None)
+    if found is None:
+        known = ", ".join(f"{model}@{a}" for one in of_model for a in one.aliases) or "none"
+        raise KajiyaError(f"{model}@{alias}: no such alias at {shown_uri()}. Of {model} there are: {known}.")
+    return f"{found.name}/{found.version}"
+
+
+def _downloaded(client: "MlflowClient", run_id: str, name: str) -> Path:
+    """A copy of the model's files; a version never changes, so one that is here is right."""
+    shelf = Path(os.environ.get("KAJIYA_CACHE") or ".cache") / "registry"
+    folder = shelf / f"{name}-{run_id}"
+    if not folder.is_dir():
+        shelf.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=shelf) as partial:
+            Path(client.download_artifacts(run_id, "model", partial)).replace(folder)
+    return folder
 
 
 def parse_version(text: str) -> tuple[str, int]:

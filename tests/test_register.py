@@ -28,6 +28,7 @@ from kajiya.lineage import collect_lineages
 from kajiya.registry import (
     LINEAGE_TAG,
     connect,
+    fetch_model,
     how_to_open,
     list_versions,
     load_lineage,
@@ -138,6 +139,21 @@ def test_version_loads_from_the_registry_as_a_model(project, tmp_path, monkeypat
     folder = download_artifacts("models:/kajiya-smoke/2", dst_path=tmp_path)
     tokens = AutoTokenizer.from_pretrained(folder)("日本で一番長い川", return_tensors="pt")
     assert AutoModelForCausalLM.from_pretrained(folder)(input_ids=tokens["input_ids"]).logits.isfinite().all()
+
+
+def test_version_and_alias_lead_to_the_folder_of_the_model(project):
+    register()
+    connect().set_registered_model_alias("kajiya-smoke", "champion", "2")
+
+    for name in ("kajiya-smoke/2", "models:/kajiya-smoke/2", "kajiya-smoke@champion"):
+        assert tree_bytes(fetch_model(name)) == tree_bytes(MODELS / "instruct")
+    for name, words in (
+        ("kajiya-smoke/9", "no such version"),
+        ("kajiya-smoke@best", "there are: kajiya-smoke@champion"),
+        ("kajiya-other@champion", "there are: none"),
+    ):
+        with pytest.raises(KajiyaError, match=words):
+            fetch_model(name)
 
 
 def test_registering_again_finds_the_versions_and_gives_the_same_bytes(project):
@@ -269,6 +285,10 @@ def test_registry_on_a_real_server_serves_the_files(project, finished, tmp_path,
         assert load_lineage("kajiya-smoke", 2).variant == "instruct"
         assert "model/model.safetensors" in artifacts(list_versions()[1].run_id)
         assert not Path("mlartifacts").exists()
+        fetched = fetch_model("kajiya-smoke/2")
+        assert tree_bytes(fetched) == tree_bytes(MODELS / "instruct")
+        assert fetch_model("kajiya-smoke/2") == fetched
+        assert [path.name for path in fetched.parent.iterdir()] == [fetched.name]
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()

@@ -15,6 +15,7 @@ from kajiya.cli.documents import takedown, trace
 from kajiya.cli.models import lineage
 from kajiya.cli.pipeline import report, run, status
 from kajiya.cli.recipes import recipes
+from kajiya.cli.use import chat, serve
 from kajiya.errors import KajiyaError
 
 USAGE_ERROR = 2
@@ -63,6 +64,8 @@ for command in (
     settings,
     sample,
     convert,
+    chat,
+    serve,
 ):
     app.command()(command)
 app.add_typer(recipes, name="recipes")

@@ -1,0 +1,105 @@
+"""Conversations and texts as the token ids a model continues, and where its answer ends."""
+
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerFast
+
+from kajiya.errors import KajiyaError
+from kajiya.lm.conversations import control_token_in
+from kajiya.lm.tokenizer import ROLE_TOKENS
+from kajiya.serving.models import Served
+
+Turns = list[dict[str, str]]
+
+
+class PromptError(KajiyaError):
+    """A prompt that the model cannot be given: the one who wrote it can mend it."""
+
+
+class PromptTooLongError(PromptError):
+    """More tokens than the model's context holds."""
+
+
+def chat_prompt(served: Served, turns: Turns) -> list[int]:
+    """Token ids of a conversation, up to where the assistant begins to speak."""
+    if token := control_token_in(served.tokenizer, turns):
+        raise PromptError(
+            f"a message holds {token}, which ends a turn or changes the speaker for this model. Leave it out."
+        )
+    try:
+        encoded: Any = served.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, return_dict=True
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        raise PromptError(f"the model's chat template cannot say this conversation: {error}") from error
+    return check_length(served, list(encoded["input_ids"]))
+
+
+def text_prompt(served: Served, text: str) -> list[int]:
+    """Token ids of a text to be continued; a text of nothing begins with the token that begins texts."""
+    ids = list(served.tokenizer(text)["input_ids"])
+    beginning = served.tokenizer.bos_token_id
+    if not ids and beginning is not None:
+        ids = [beginning]
+    return check_length(served, ids)
+
+
+def check_length(served: Served, ids: list[int]) -> list[int]:
+    """The ids, when they leave room for an answer."""
+    if not ids:
+        raise PromptError("the prompt is empty.")
+    if len(ids) >= served.context:
+        raise PromptTooLongError(
+            f"the prompt is {len(ids)} tokens long; the model's context holds {served.context} with the answer. "
+            "Shorten it."
+        )
+    return ids
+
+
+def end_tokens(served: Served) -> set[int]:
+    """Tokens at which an answer ends: those of the generation config, the tokenizer's, the marks of speakers."""
+    configured = served.model.generation_config.eos_token_id
+    ends = {configured} if isinstance(configured, int) else set(configured or ())
+    known = served.pieces.get_vocab()
+    marks = {known[token] for token in ROLE_TOKENS.values() if token in known}
+    return {end for end in (*ends, *marks, served.tokenizer.eos_token_id) if end is not None}
+
+
+def speaker_marks(served: Served) -> tuple[set[int], list[str]]:
+    """(tokens, strings) that the template puts between two turns: there a model goes on for its user."""
+    return _marks(served.tokenizer) if served.has_template else (set(), [])
+
+
+@lru_cache(maxsize=4)
+def _marks(tokenizer: PreTrainedTokenizerFast) -> tuple[set[int], list[str]]:
+    question, answer, next_question = "questiontext", "answertext", "nexttext"
+    turns = [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": answer},
+        {"role": "user", "content": next_question},
+    ]
+    try:
+        between = (
+            _rendered(tokenizer, turns, generation=False).partition(answer)[2].partition(next_question)[0]
+        )
+        before = _rendered(tokenizer, turns[:1], generation=True).partition(question)[2]
+    except (TemplateError, TypeError, ValueError):  # a template that wants other conversations
+        return set(), []
+    tokens: set[int] = set()
+    strings: list[str] = []
+    for part in (between, before):
+        special = [token for token in tokenizer.all_special_tokens if token in part]
+        tokens |= {int(tokenizer.convert_tokens_to_ids(token)) for token in special}
+        text = part
+        for token in special:
+            text = text.replace(token, "")
+        # Beside a token of its own ("<|im_start|>user") the words say nothing new, and stand in answers.
+        if text.strip() and not set(special) - {tokenizer.eos_token}:
+            strings.append(text.strip())
+    return tokens, strings
+
+
+def _rendered(tokenizer: PreTrainedTokenizerFast, turns: Turns, generation: bool) -> str:
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation))

@@ -1,0 +1,57 @@
+"""Tokens as they come to text as it may be shown: whole characters, and nothing of a stop string."""
+
+from tokenizers import Tokenizer
+
+_BROKEN = "\ufffd"
+
+# Tokens of the prompt that are decoded with the first new ones: a space in front of a text is dropped by
+# many tokenizers, and one in the middle is not.
+_CONTEXT = 6
+
+
+class TextStream:
+    """Text of a growing row of tokens, in pieces."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: list[int]) -> None:
+        self._tokenizer = tokenizer
+        self._ids = prompt[-_CONTEXT:]
+        self._settled, self._shown = 0, len(self._ids)
+
+    def push(self, ids: list[int], last: bool = False) -> str:
+        """What the tokens add. A character whose bytes have not all come waits, unless these are the last."""
+        self._ids += ids
+        before = self._decode(self._ids[self._settled : self._shown])
+        now = self._decode(self._ids[self._settled :])
+        if now.endswith(_BROKEN) and not last:
+            return ""
+        self._settled, self._shown = self._shown, len(self._ids)
+        return now[len(before) :]
+
+    def _decode(self, ids: list[int]) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=True)
+
+
+class StopFilter:
+    """Ends a text before the first of its stop strings, which may come in pieces."""
+
+    def __init__(self, stops: list[str]) -> None:
+        self._stops = stops
+        self._held = ""
+        self.stopped = False
+
+    def push(self, text: str, last: bool = False) -> str:
+        """What may be shown: what could begin a stop string is held back until more is known."""
+        self._held += text
+        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if found:
+            self.stopped = True
+            shown, self._held = self._held[: min(found)], ""
+            return shown
+        keep = 0 if last else max((self._overlap(stop) for stop in self._stops), default=0)
+        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return shown
+
+    def _overlap(self, stop: str) -> int:
+        """Characters at the end of what is held that begin `stop`."""
+        longest = min(len(self._held), len(stop) - 1)
+        return next((n for n in range(longest, 0, -1) if self._held.endswith(stop[:n])), 0)
