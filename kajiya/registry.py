@@ -199,9 +199,9 @@ def fetch_model(name: str) -> Path:
         raise KajiyaError(f"{version}: no such version at {shown_uri()}. `kajiya status` lists them.")
     client = connect()
     with reachable():
-        address = client.get_model_version(name, str(number)).source or ""
-        if address.startswith("file:") or "://" not in address:
-            folder = Path(unquote(urlsplit(address).path))
+        address = urlsplit(client.get_model_version(name, str(number)).source or "")
+        if address.scheme in {"", "file"}:
+            folder = Path(unquote(address.path))
             if not folder.is_dir():
                 raise KajiyaError(f"{version}: its files are gone ({folder}). Register it again.")
             return folder
