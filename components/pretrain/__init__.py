@@ -20,6 +20,7 @@ from components.pretrain.schedule import planned_steps
 from components.pretrain.settings import PretrainSettings
 from components.pretrain.vocabulary import read_pieces
 from kajiya.errors import KajiyaError
+from kajiya.lm.extension import read_extension
 from kajiya.lm.packing import TokenDataset
 from kajiya.report import Report
 
@@ -74,22 +75,27 @@ def _check_vocabulary(vocabulary_size: int, tokenizer: Path, base: Path) -> None
         if leftover:
             raise KajiyaError(f"{base}: {leftover[0]} stands there without config.json. Complete the folder.")
         return
-    _check_base(vocabulary_size, pieces, base)
+    _check_base(vocabulary_size, pieces, tokenizer, base)
 
 
-def _check_base(vocabulary_size: int, pieces: dict[str, int], base: Path) -> None:
+def _check_base(vocabulary_size: int, pieces: dict[str, int], tokenizer: Path, base: Path) -> None:
+    extension = read_extension(tokenizer)
+    size = extension.base_pieces if extension else vocabulary_size
     config = json.loads((base / "config.json").read_bytes())
     found = config.get("vocab_size")
     own_tokenizer = (base / "tokenizer.json").is_file()
     # Many published models pad their embeddings to a multiple of 64 or 128 rows.
-    padded = own_tokenizer and isinstance(found, int) and found > vocabulary_size
-    if found != vocabulary_size and not padded:
+    known = own_tokenizer or (base / "tokenizer.model").is_file()
+    padded = known and isinstance(found, int) and found > size
+    if found != size and not padded:
         raise KajiyaError(
-            f"{base}/config.json: vocab_size is {found}, but the tokenizer has {vocabulary_size} pieces. A base "
-            "model can only be continued with its own vocabulary: set `tokenizer.kind: take` in the recipe."
+            f"{base}/config.json: vocab_size is {found}, but the tokenizer has {size} pieces"
+            f"{' before its extension' if extension else ''}. A base model can only be continued with its own "
+            "vocabulary: set `tokenizer.kind: take` in the recipe, or `extend`."
         )
-    if own_tokenizer and (theirs := read_pieces(base)) != pieces:
-        piece = next(iter(sorted(set(theirs.items()) ^ set(pieces.items()))))[0]
+    ours = {(piece, i) for piece, i in pieces.items() if i < size}
+    if own_tokenizer and (theirs := set(read_pieces(base).items())) != ours:
+        piece = min(theirs ^ ours)[0]
         raise KajiyaError(
             f"{base}/tokenizer.json numbers its pieces otherwise than the recipe's tokenizer (for example "
             f"{piece!r}). A base model can only be continued with its own vocabulary."

@@ -22,7 +22,8 @@ from components.pretrain.validation import validate
 from components.pretrain.vocabulary import read_special_ids
 from components.pretrain.watchdog import Heart
 from kajiya.errors import KajiyaError, PassingError
-from kajiya.lm.model import fresh_model, llama_config, load_model, save_model
+from kajiya.lm.base import load_base
+from kajiya.lm.model import fresh_model, llama_config, save_model
 from kajiya.lm.packing import TokenDataset
 from kajiya.shards import write_file
 from kajiya.tracking import Tracker
@@ -73,7 +74,7 @@ class Training:
     def _model(self, vocabulary_size: int) -> Any:
         dtype = torch.bfloat16 if self.config.precision == "bf16" else torch.float32
         if self.job["base"]:
-            model = load_model(Path(self.job["base"]), dtype)
+            model = load_base(Path(self.job["base"]), Path(self.job["tokenizer"]), dtype)
             longest = model.config.max_position_embeddings
             if longest < self.config.model.context:
                 raise KajiyaError(

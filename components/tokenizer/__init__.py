@@ -8,7 +8,6 @@ tokenizer in the fast HF form, which the stage compares with the first on thousa
 difference, and nothing is published. Beside an extended one lies `extension.json`.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,14 @@ from components.tokenizer.check import (
     check_unchanged,
     measure,
 )
-from components.tokenizer.extend import as_record, extend, without_japanese
+from components.tokenizer.extend import extend, without_japanese
 from components.tokenizer.sample import Sample, Size, measure_sources, sample_sentences
 from components.tokenizer.settings import TokenizerSettings
 from components.tokenizer.train import train_model
 from kajiya.errors import KajiyaError
 from kajiya.lm.export import fast_tokenizer
+from kajiya.lm.extension import write_extension
 from kajiya.lm.tokenizer import (
-    EXTENSION_FILE,
     MODEL_FILE,
     TOKENIZER_FILE,
     copy_tokenizer,
@@ -38,7 +37,7 @@ from kajiya.lm.tokenizer import (
     vocabulary_size,
 )
 from kajiya.report import Report
-from kajiya.shards import list_shards, write_file
+from kajiya.shards import list_shards
 
 
 def run(config: TokenizerSettings, corpus: Path, base: Path, *, out: Path) -> Report:
@@ -89,16 +88,15 @@ def _extend(
     config: TokenizerSettings, sample: Sample, base: Path, strings: dict[str, list[str]], out: Path
 ) -> dict[str, Any]:
     old = read_model(base)
-    extension = extend(old, sample, config)
+    model, extension = extend(old, sample, config)
     copy_tokenizer(base, out)
-    publish(extension.model, read_config(base), out)
-    record = as_record(extension)
-    write_file(out / EXTENSION_FILE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+    publish(model, read_config(base), out)
+    write_extension(extension, out)
     before = fast_tokenizer(old)
     rest = [without_japanese(text) for part in (HARD_STRINGS, *strings.values()) for text in part]
     return {
         "base_pieces": extension.base_pieces,
-        "new_pieces": len(extension.made_of),
+        "new_pieces": len(extension.pieces),
         "unchanged": check_unchanged(before, load_tokenizer(out), rest),
         "before": measure(before, strings)["sources"],
     }

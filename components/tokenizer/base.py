@@ -59,15 +59,16 @@ def read_config(base: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except ValueError as error:
         raise KajiyaError(f"{path}: invalid JSON ({error}).") from None
-    told = {key: found[key] for key in _KEPT if found.get(key) is not None}
+    told = {key: _content(found[key]) for key in _KEPT if found.get(key) is not None}
     if (base / TOKENIZER_FILE).is_file() and "add_bos_token" not in told:
         first = load_tokenizer(base).encode("").tokens[:1]
-        told["add_bos_token"] = bool(first) and first[0] == _content(told.get("bos_token"))
+        told["add_bos_token"] = bool(first) and first[0] == told.get("bos_token")
     return told
 
 
 def _content(token: Any) -> Any:
-    return token["content"] if isinstance(token, dict) else token
+    """A special token as text: older files say it as an object."""
+    return token["content"] if isinstance(token, dict) and "content" in token else token
 
 
 def _require_same_pieces(model: bytes, fast: Tokenizer, base: Path) -> None:

@@ -8,7 +8,7 @@ hangs on the lowest.
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
@@ -17,6 +17,7 @@ from components.tokenizer.settings import TokenizerSettings
 from components.tokenizer.train import train_pieces
 from kajiya.errors import KajiyaError
 from kajiya.lm.export import BPE, CONTROL, NORMAL, SCORE_STEPS, fast_tokenizer, read_proto
+from kajiya.lm.extension import Extension
 from kajiya.lm.tokenizer import ROLE_TOKENS
 
 # Kana, kanji, and the marks, digits and spaces of full width; no Latin letter of whatever width.
@@ -29,17 +30,8 @@ JAPANESE = re.compile(
 _SPARE = 1.15
 
 
-class Extension(NamedTuple):
-    model: bytes
-    """The extended SentencePiece model."""
-    base_pieces: int
-    """Ids below this are the base's."""
-    made_of: list[tuple[str, list[int]]]
-    """Each new piece in the order of its id, and the ids by which the base spells it."""
-
-
-def extend(base: bytes, sample: Sample, config: TokenizerSettings) -> Extension:
-    """The base model with new pieces up to `vocabulary_size`, learnt from the Japanese of the sample."""
+def extend(base: bytes, sample: Sample, config: TokenizerSettings) -> tuple[bytes, Extension]:
+    """The base model with new pieces up to `vocabulary_size`, learnt from the Japanese of the sample, and what they are."""
     proto = read_proto(base)
     old = {piece.piece for piece in proto.pieces}
     roles = [role for role in ROLE_TOKENS.values() if config.role_tokens and role not in old]
@@ -50,9 +42,11 @@ def extend(base: bytes, sample: Sample, config: TokenizerSettings) -> Extension:
             f"{f' and {len(roles)} role tokens come to them' if roles else ''}. Raise it, or set `kind: take`."
         )
     known = sum(bool(JAPANESE.fullmatch(piece)) for piece in old)
-    learnt = train_pieces(
-        japanese_runs(sample), sample, _for_pieces(config, proto, int(wanted * _SPARE) + known + 10)
-    )
+    alphabet: set[str] = set()
+    for run in japanese_runs(sample):
+        alphabet.update(run.decode("utf-8"))
+    size = int(wanted * _SPARE) + known + len(alphabet) + 10
+    learnt = train_pieces(japanese_runs(sample), sample, _for_pieces(config, proto, size)) if alphabet else []
     candidates = [(piece, score) for piece, score in learnt if piece not in old and JAPANESE.fullmatch(piece)]
     # Characters first: from three bytes they become one token, and longer pieces are made of them.
     candidates.sort(key=lambda candidate: len(candidate[0]) > 1)
@@ -65,8 +59,8 @@ def extend(base: bytes, sample: Sample, config: TokenizerSettings) -> Extension:
     extended = _append(proto, chosen, roles)
     spelling = fast_tokenizer(base).model
     pieces = [*(piece for piece, _ in chosen), *roles]
-    made_of = [(piece, [token.id for token in spelling.tokenize(piece)]) for piece in pieces]
-    return Extension(extended.SerializeToString(deterministic=True), len(proto.pieces), made_of)
+    made_of = [[token.id for token in spelling.tokenize(piece)] for piece in pieces]
+    return extended.SerializeToString(deterministic=True), Extension(len(proto.pieces), pieces, made_of)
 
 
 def japanese_runs(sample: Sample) -> Iterator[bytes]:
@@ -120,15 +114,3 @@ def _append(proto: Any, chosen: list[tuple[str, float]], roles: list[str]) -> An
         extended.pieces.add(piece=role, score=0.0, type=CONTROL)
     extended.trainer_spec.vocab_size = len(extended.pieces)
     return extended
-
-
-def as_record(extension: Extension) -> dict[str, Any]:
-    """extension.json, as docs/formats.md has it."""
-    return {
-        "base_pieces": extension.base_pieces,
-        "vocabulary_size": extension.base_pieces + len(extension.made_of),
-        "pieces": [
-            {"id": extension.base_pieces + place, "piece": piece, "made_of": ids}
-            for place, (piece, ids) in enumerate(extension.made_of)
-        ],
-    }
