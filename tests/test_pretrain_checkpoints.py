@@ -107,7 +107,7 @@ def test_checkpoint_damaged_is_said_and_the_one_before_is_used(tmp_path, capfd, 
     elif damage == "step count":
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"facts": 9}))
     else:
-        others = lambda step, manifest: ["no rows"] if step == 8 else []  # noqa: E731
+        others = lambda manifest: ["no rows"] if manifest["step"] == 8 else []  # noqa: E731
     assert checkpoint.newest_good(tmp_path, others) == 4
     assert "step-00000008 is damaged" in capfd.readouterr().err
 

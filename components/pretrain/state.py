@@ -124,13 +124,24 @@ class State:
 
     def _newest(self) -> int | None:
         shutil.rmtree(self._checkpoints / ".partial", ignore_errors=True)
+        self._drop_undone()
+        return checkpoint.newest_good(
+            self._checkpoints,
+            lambda manifest: samples.damages(self._samples, manifest["samples"]),
+            self._warn,
+        )
+
+    def _drop_undone(self) -> None:
+        """Remove the checkpoints that hold steps which a rewind leaves out."""
         journal = self._read_journal()
-
-        def damages(_: int, manifest: dict[str, Any]) -> list[str]:
-            undone = [] if usable(manifest, journal) else ["it holds steps that a rewind has undone"]
-            return [*undone, *samples.damages(self._samples, manifest["samples"])]
-
-        return checkpoint.newest_good(self._checkpoints, damages, self._warn)
+        for step in checkpoint.list_steps(self._checkpoints) if journal else []:
+            try:
+                manifest = checkpoint.read_manifest(self._checkpoints, step)
+                undone = not usable(manifest, journal)
+            except (OSError, ValueError, KeyError):
+                continue  # damaged, which is said when it is tried
+            if undone:
+                shutil.rmtree(checkpoint.step_folder(self._checkpoints, step))
 
     def _load(self, step: int) -> None:
         folder = checkpoint.step_folder(self._checkpoints, step)

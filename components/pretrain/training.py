@@ -236,7 +236,7 @@ class Training:
             "rewinds": progress.guard.rewinds,
             **self.monitor.figures(progress.rows),
         }
-        write_file(self.work / "figures.json", json.dumps(figures))
+        write_file(self.work / "figures.json", json.dumps(figures, sort_keys=True))
 
     def _check_samples(self, out: Path) -> dict[str, Any]:
         states = self.state.progress.guard.states()

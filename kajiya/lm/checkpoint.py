@@ -19,8 +19,8 @@ from typing import Any
 
 import xxhash
 
-Damages = Callable[[int, dict[str, Any]], Iterable[str]]
-"""What else keeps a checkpoint from being used, asked with its step and its manifest."""
+Damages = Callable[[dict[str, Any]], Iterable[str]]
+"""What else keeps a checkpoint from being used, asked with its manifest."""
 
 
 @dataclass(frozen=True)
@@ -139,4 +139,4 @@ def _damages(folder: Path, others: Damages | None) -> Iterator[str]:
         elif checksum(path) != expected:
             yield f"{name} has another checksum than when it was written"
     if others:
-        yield from others(manifest["step"], manifest)
+        yield from others(manifest)
