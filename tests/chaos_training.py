@@ -157,9 +157,9 @@ def main() -> None:
             worst = max(worst, difference)
             counts.update(told.split(",")[0] for told in done)
             used = {event["ranks"] for event in events(out) if event["event"] == "begin"}
+            equal = f"samples equal, losses within {difference:.1e}" if change else "every byte equal"
             print(
-                f"round {rounds}: {len(done)} disturbances, ZeRO {zero_stage}, ranks {sorted(used)}: "
-                f"{'samples equal, losses within %.1e' % difference if change else 'every byte equal'}",
+                f"round {rounds}: {len(done)} disturbances, ZeRO {zero_stage}, ranks {sorted(used)}: {equal}",
                 flush=True,
             )
             rounds += 1

@@ -104,7 +104,7 @@ IN_FORWARD = '  File "torch/nn/linear.py", line 3 in forward\n  File "training.p
 )
 def test_culprits_are_silent_or_behind_or_outside_of_the_collective(steps, stacks, expected):
     witnesses = [
-        Witness(rank, Beat(9, step, "forward"), stack, "S (sleeping)")
+        Witness(rank, Beat(9, 1, step, "forward"), stack, "S (sleeping)")
         for rank, (step, stack) in enumerate(zip(steps, stacks, strict=True))
     ]
     assert [witness.rank for witness in culprits(witnesses)] == expected

@@ -62,6 +62,9 @@ class Hand:
         self.at = (doing, step)
         self.notice = notice
 
+    def start(self, step: int) -> None:
+        self.beat("start", step)
+
     def beat(self, doing: str, step: int) -> None:
         if (doing, step) != self.at:
             return

@@ -1,23 +1,29 @@
 """Whole trainings of a tiny model in real ranks: resumed, continued, diverging."""
 
 import json
-import subprocess
-import sys
-import time
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
-import yaml
 from test_pretrain import prepare, small
+from training_run import (
+    contents,
+    events,
+    losses,
+    rank_processes,
+    saved_steps,
+    signal_all,
+    start,
+    train,
+    wait_for_checkpoint,
+    wait_for_step,
+    work_of,
+)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from components.pretrain import run
-from components.pretrain.settings import PretrainSettings
-from kajiya.errors import KajiyaError
+from kajiya.errors import TRY_AGAIN, KajiyaError
 from kajiya.lm import checkpoint
-from kajiya.stage import execute
-
-INPUTS = ("tokens", "tokenizer", "base", "evaluation_sets")
 
 
 @pytest.fixture(scope="module")
@@ -25,60 +31,66 @@ def world(tmp_path_factory):
     return prepare(tmp_path_factory.mktemp("world"))
 
 
-def train(world: dict[str, Path], config: PretrainSettings, out: Path) -> Path:
-    execute(run, config, [world[name] for name in INPUTS], out)
-    return out
-
-
 @pytest.fixture(scope="module")
 def trained(world, tmp_path_factory):
     return train(world, small(), tmp_path_factory.mktemp("undisturbed") / "base")
 
 
-def kill_after(world: dict[str, Path], config: PretrainSettings, out: Path, step: int) -> None:
-    """Start the stage from the command line and kill -9 it when it has saved `step`."""
-    params = out.parent / "recipe.yaml"
-    params.write_text(yaml.safe_dump({"pretrain": config.model_dump(mode="json")}))
-    paths = [str(world[name]) for name in INPUTS]
-    stage = subprocess.Popen(
-        [sys.executable, "-m", "components.pretrain", "--params", str(params), *paths, str(out)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    saved = checkpoint.step_folder(out.parent / ".work" / out.name / "checkpoints", step)
-    while not saved.exists() and stage.poll() is None:
-        time.sleep(0.002)
-    stage.kill()
-    assert stage.wait() == -9, "the stage ended before it could be killed"
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    files = {path.name: path.read_bytes() for path in out.iterdir()}
-    return files | {"report": (out.parent / f"{out.name}.report.json").read_bytes()}
-
-
 def test_killed_run_with_damaged_newest_checkpoint_ends_in_the_same_bytes(world, trained, tmp_path, capfd):
     out = tmp_path / "base"
-    kill_after(world, small(), out, step=8)
-    folder = tmp_path / ".work" / "base" / "checkpoints"
-    part = checkpoint.step_folder(folder, 8) / "rank-0.safetensors"
+    stage = start(world, small(), out)
+    wait_for_checkpoint(stage, out, step=8)
+    stage.kill()
+    assert stage.wait() == -9, "the stage ended before it could be killed"
+    newest = saved_steps(out)[-1]
+    part = checkpoint.step_folder(work_of(out) / "checkpoints", newest) / "rank-0.safetensors"
     content = bytearray(part.read_bytes())
     content[-1] ^= 1
     part.write_bytes(content)
     train(world, small(), out)
     said = capfd.readouterr().err
-    assert "step-00000008 is damaged" in said
-    assert "continuing at step 4" in said
+    assert f"step-{newest:08d} is damaged" in said
+    assert f"continuing at step {newest - 4}" in said
     assert contents(out) == contents(trained)
 
 
-@pytest.mark.parametrize("zero_stage", [2, 3])
-def test_killed_run_of_two_ranks_ends_in_the_same_bytes(world, tmp_path, zero_stage):
-    config = small(ranks=2, zero_stage=zero_stage)
+def disturb(world, config, out: Path, step: int, number: int, ranks: int = 2) -> None:
+    """Start, and at `step` kill the last rank, or send the stage a notice to stop. It ends with "try again"."""
+    stage = start(world, config, out, KAJIYA_RANKS=str(ranks))
+    assert wait_for_step(stage, out, step), (out.parent / f"{out.name}.log").read_text()
+    if number == signal.SIGKILL:
+        signal_all(rank_processes(out)[-1:], number)
+    else:
+        stage.send_signal(number)
+    assert stage.wait() == TRY_AGAIN
+
+
+def test_two_ranks_killed_end_in_the_same_bytes_and_with_other_ranks_within_the_bound(world, tmp_path):
+    config = small(
+        ranks=2,
+        zero_stage=3,
+        steps=40,
+        max_epochs=99,
+        save_every_steps=5,
+        validate_every_steps=40,
+        precision="fp32",
+    )
     whole = train(world, config, tmp_path / "whole" / "base")
-    (tmp_path / "killed").mkdir()
-    kill_after(world, config, tmp_path / "killed" / "base", step=4)
-    assert contents(train(world, config, tmp_path / "killed" / "base")) == contents(whole)
+    out = tmp_path / "killed" / "base"
+    disturb(world, config, out, 12, signal.SIGKILL)
+    shutil.copytree(out.parent, tmp_path / "changed")
+    assert contents(train(world, config, out)) == contents(whole)
+    (cause, _) = [event["why"] for event in events(out) if event["event"] == "end"]
+    assert "rank 1 of the training was killed by SIGKILL" in cause
+
+    changed = tmp_path / "changed" / "base"
+    disturb(world, config, changed, 24, signal.SIGTERM, ranks=1)
+    assert 24 <= saved_steps(changed)[-1] < 40
+    train(world, config, changed)
+    assert [event["ranks"] for event in events(changed) if event["event"] == "begin"] == [2, 1, 2]
+    assert contents(changed)["samples.parquet"] == contents(whole)["samples.parquet"]
+    # The bound of docs/pretraining.md.
+    assert losses(changed) == pytest.approx(losses(whole), rel=1e-4)
 
 
 def test_trained_model_has_learned_and_loads_with_its_tokenizer(trained):

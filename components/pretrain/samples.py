@@ -125,7 +125,7 @@ def check(files: list[Path], plan: Plan, steps: int, states: dict[int, str]) -> 
     anything else was read, and its update not applied. Gives the canonical log, block by block: the same
     whatever crashes and ranks there were. Raises KajiyaError naming step and sequence.
     """
-    arrays = [np.load(path, mmap_mode="r") for path in files]
+    arrays = [array for array in (np.load(path, mmap_mode="r") for path in files) if len(array)]
     block = max(1, _BLOCK_SEQUENCES // plan.batch)
     for first in range(1, steps + 1, block):
         last = min(steps, first + block - 1)
@@ -179,6 +179,7 @@ def _rows_between(arrays: list[NDArray[Any]], first: int, last: int) -> NDArray[
     parts = [
         array[np.searchsorted(array["step"], first) : np.searchsorted(array["step"], last, side="right")]
         for array in arrays
+        if array["step"][0] <= last and array["step"][-1] >= first
     ]
     return _sorted(np.concatenate([np.zeros(0, ROW), *parts]))
 

@@ -41,6 +41,7 @@ def train(job: dict[str, Any], notice: Notice, heart: Heart) -> None:
     training = Training(job, notice, heart)
     training.state.resume()
     training.monitor.resume(training.state.progress.rows)
+    heart.start(training.state.progress.step)
     try:
         training.loop()
     except RewindNeeded as turn:
@@ -227,12 +228,14 @@ class Training:
         write_file(out / "metrics.jsonl", progress.metrics())
         self.state.writer.wait()
         self.heart.beat("check the samples", self.steps)
+        seen = self._check_samples(out)
         figures = {
             "parameters": parameters,
             "steps": self.steps,
+            "tokens_seen": seen.get(samples.TRAINED, 0) * self.config.model.context,
             **last_figures(progress.rows),
             "epochs": self.steps * self.batches.batch / len(self.batches.dataset),
-            "samples": self._check_samples(out),
+            "samples": seen,
             "rewinds": progress.guard.rewinds,
             **self.monitor.figures(progress.rows),
         }
@@ -245,14 +248,10 @@ class Training:
 
 
 def last_figures(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Of the last row; its loss from the last one that has a loss."""
-    last = rows[-1]
+    """The last training loss, and the validation losses of the last row."""
     losses = [row["loss"] for row in rows if "loss" in row]
-    return {
-        "tokens_seen": last["tokens"],
-        **({"train_loss": losses[-1]} if losses else {}),
-        **{key: value for key, value in last.items() if key.startswith("validation_loss")},
-    }
+    figures = {"train_loss": losses[-1]} if losses else {}
+    return figures | {key: value for key, value in rows[-1].items() if key.startswith("validation_loss")}
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

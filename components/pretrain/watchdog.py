@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kajiya.errors import KajiyaError
 
-_LAYOUT = struct.Struct("<qq48s")  # count, step, what is being done
+_LAYOUT = struct.Struct("<qqq40s")  # count, steps of this start, steps in all, what is being done
 _ANSWER_SECONDS = 5.0
 _BEFORE_FIRST_STEP_SECONDS = 1800.0
 """Loading weights from a slow disk and compiling may take long; a machine that does not start at all is ended."""
@@ -37,26 +37,35 @@ class Heart:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         self._count = 0
+        self._first = 0
+
+    def start(self, step: int) -> None:
+        """The training takes up at `step`."""
+        self._first = step
+        self.beat("load", step)
 
     def beat(self, doing: str, step: int) -> None:
-        """doing: what begins now. Costs one write of 64 bytes into the page cache."""
+        """doing: what begins now, when `step` steps are done. Costs one write of 64 bytes into the page cache."""
         self._count += 1
-        os.pwrite(self._file, _LAYOUT.pack(self._count, step, doing.encode()[:48]), 0)
+        here = max(0, step - self._first)
+        os.pwrite(self._file, _LAYOUT.pack(self._count, here, step, doing.encode()[:40]), 0)
 
 
 @dataclass
 class Beat:
     count: int = 0
+    here: int = 0
+    """Steps done since the ranks were started."""
     step: int = 0
     doing: str = "starting"
 
 
 def read_beat(path: Path) -> Beat:
     try:
-        count, step, doing = _LAYOUT.unpack(path.read_bytes())
+        count, here, step, doing = _LAYOUT.unpack(path.read_bytes())
     except (OSError, struct.error):
         return Beat()
-    return Beat(count, step, doing.rstrip(b"\0").decode(errors="replace"))
+    return Beat(count, here, step, doing.rstrip(b"\0").decode(errors="replace"))
 
 
 def answer_with_stacks(path: Path) -> None:
@@ -69,7 +78,8 @@ class Watchdog:
     """Of the launcher."""
 
     def __init__(self, beats: Sequence[Path], limit_seconds: float | None) -> None:
-        """limit_seconds: None for 20 times the longest time that anything took so far, at least 10 minutes."""
+        """limit_seconds: None for 20 times the longest time that anything took so far, at least 10 minutes. The
+        first step, with all that comes before it, has half an hour."""
         self._paths = beats
         self._limit = limit_seconds
         self._counts: list[int] = [0] * len(beats)
@@ -82,16 +92,16 @@ class Watchdog:
         counts = [beat.count for beat in beats]
         now = time.monotonic()
         if counts != self._counts:
-            if all(self._counts):  # the way to the first beat is no measure of a step
+            if all(beat.here for beat in beats):  # the way to the first step is no measure of one
                 self._longest = max(self._longest, now - self._moved)
             self._counts, self._moved = counts, now
         return now - self._moved if now - self._moved > self._allowed(beats) else None
 
     def _allowed(self, beats: list[Beat]) -> float:
+        if not all(beat.here for beat in beats):
+            return max(_BEFORE_FIRST_STEP_SECONDS, self._limit or 0)
         if self._limit is not None:
             return self._limit
-        if not all(beat.step for beat in beats):
-            return _BEFORE_FIRST_STEP_SECONDS
         return max(_SHORTEST_SECONDS, _GAPS * self._longest)
 
 
