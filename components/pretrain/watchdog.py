@@ -85,6 +85,7 @@ class Watchdog:
         self._counts: list[int] = [0] * len(beats)
         self._moved = time.monotonic()
         self._longest = 0.0
+        self._under_way = False
 
     def silent_seconds(self) -> float | None:
         """Since when nothing has moved, once that is too long."""
@@ -92,13 +93,14 @@ class Watchdog:
         counts = [beat.count for beat in beats]
         now = time.monotonic()
         if counts != self._counts:
-            if all(beat.here for beat in beats):  # the way to the first step is no measure of one
+            if self._under_way:  # the way to the first step is no measure of one
                 self._longest = max(self._longest, now - self._moved)
+            self._under_way = all(beat.here for beat in beats)
             self._counts, self._moved = counts, now
-        return now - self._moved if now - self._moved > self._allowed(beats) else None
+        return now - self._moved if now - self._moved > self._allowed() else None
 
-    def _allowed(self, beats: list[Beat]) -> float:
-        if not all(beat.here for beat in beats):
+    def _allowed(self) -> float:
+        if not self._under_way:
             return max(_BEFORE_FIRST_STEP_SECONDS, self._limit or 0)
         if self._limit is not None:
             return self._limit
