@@ -1,17 +1,20 @@
 """Train the base model: a Llama-architecture transformer, from scratch or from an HF folder.
 
 Global batch k is the k-th slice of an order of sequences that depends on the seed alone. Every rank is
-a process with DeepSpeed (ZeRO 0-3); a rank that dies ends the others, and is named. Checkpoints lie in
-`.work/` beside OUT until the stage is done: killed at any moment and started again, the training goes
-on at the exact sequence and ends in the same bytes. BASE is a folder with config.json and safetensors
+a process, one on plain torch, two or more on DeepSpeed (ZeRO 0-3); a rank that dies or hangs ends the
+others, and is named. Checkpoints lie in `.work/` beside OUT until the stage is done: killed at any moment
+and started again, the training goes on at the exact sequence and ends in the same bytes. SIGTERM finishes
+the step, saves, and ends with status 75; KAJIYA_RANKS takes another number of ranks for a run. BASE is a folder with config.json and safetensors
 to continue from; without config.json in it (inputs/none) the weights start at random. EVALUATION_SETS
 is read where `forgetting` asks for its texts or tasks.
 
-OUT: HF folder (safetensors, config, tokenizer) and metrics.jsonl (step, tokens, loss, lr, grad_norm,
-validation losses). With MLFLOW_TRACKING_URI set, the same lines go live to MLflow.
+OUT: HF folder (safetensors, config, tokenizer), metrics.jsonl (step, tokens, loss, lr, grad_norm,
+validation losses) and samples.parquet (what each step read, proved from the ranks' logs). OUT.pages holds
+history.jsonl: starts, ranks, warnings, ends. With MLFLOW_TRACKING_URI set, the same lines go live to MLflow.
 """
 
 import json
+import sys
 from pathlib import Path
 
 from components.pretrain.launch import launch, ranks_of_this_run
@@ -42,6 +45,7 @@ def run(  # noqa: PLR0913 - the inputs of a stage are its parameters
     ranks = ranks_of_this_run(config)
     dataset = TokenDataset(tokens, "train", config.model.context)
     steps = planned_steps(config, len(dataset))
+    _tell_repeats(steps * config.global_batch_sequences / len(dataset))
     if config.replay:
         pools = make_pools(dataset, config.replay.sources)
         check_plan(config.replay, pools, config.global_batch_sequences, steps, config.max_epochs)
@@ -60,6 +64,15 @@ def run(  # noqa: PLR0913 - the inputs of a stage are its parameters
     launch(job, config, ranks)
     figures = json.loads((work / "figures.json").read_bytes())
     return Report(figures=figures)
+
+
+def _tell_repeats(epochs: float) -> None:
+    if epochs > 1:
+        print(
+            f"pretrain: the training sequences are read {epochs:.2f} times on average",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _check_vocabulary(vocabulary_size: int, tokenizer: Path, base: Path) -> None:
