@@ -5,7 +5,6 @@ rest. A part that is missing says so on the page.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from typing import Any
 from kajiya.dvc_lock import LockedStage, read_lock, upstream
 from kajiya.errors import KajiyaError
 from kajiya.html_page import render
-from kajiya.line_chart import Point, line_chart
 from kajiya.report import Report
+from kajiya.report_training import training_part
 from kajiya.settings import load_yaml
 from kajiya.shards import write_file
 from kajiya.stage import beside
@@ -52,7 +51,9 @@ def write_page(root: Path, recipe: str, folder: Path) -> Path:
         recipe=recipe,
         description=load_yaml(root / "recipes" / f"{recipe}.yaml").get("description", ""),
         corpus=corpus_rows(made),
-        curves=loss_curves(made, root),
+        trainings=[
+            part for one in made if (part := training_part(one.name, root / one.out, one.report)) is not None
+        ],
         scores=score_table(made, root),
         perplexities=perplexity_table(made, root),
         quantizations=quantization_rows(made),
@@ -126,26 +127,6 @@ def corpus_rows(made: list[Made]) -> list[dict[str, Any]]:
             {"stage": one.name, "came_in": came_in, "out": out, "sources": sources, "path": str(one.out)}
         )
     return rows
-
-
-def loss_curves(made: list[Made], root: Path) -> list[dict[str, Any]]:
-    """For each stage that left metrics.jsonl: its training and validation losses, drawn."""
-    curves = []
-    for one in made:
-        path = root / one.out / "metrics.jsonl"
-        if not path.exists():
-            continue
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        keys = sorted(
-            {key for row in rows for key in row if key == "loss" or key.startswith("validation_loss")}
-        )
-        series: dict[str, Sequence[Point]] = {
-            key.replace("_", " "): [(row["step"], row[key]) for row in rows if row.get(key) is not None]
-            for key in keys
-        }
-        last = {name: points[-1][1] for name, points in series.items() if points}
-        curves.append({"stage": one.name, "svg": line_chart(series, "step", "loss"), "last": last})
-    return curves
 
 
 def score_table(made: list[Made], root: Path) -> dict[str, Any]:

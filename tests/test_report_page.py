@@ -12,6 +12,7 @@ import pytest
 from kajiya.line_chart import RIGHT, WIDTH, line_chart, ticks
 from kajiya.report import Report
 from kajiya.report_page import write_page
+from kajiya.report_training import forgetting_table
 from tests.finished_project import make_project, write_report
 
 
@@ -61,8 +62,60 @@ def test_page_shows_scores_of_all_variants_beside_the_untrained_model_and_chance
 def test_page_draws_the_loss_of_every_training(project):
     html = page_of(project)
 
-    assert html.count("<polyline") == 2
+    assert html.count("<polyline") == 4  # base and instruct: loss and learning rate
     assert "loss 0.45" in html
+
+
+TABLE = {
+    "steps": [
+        {"step": step, "values": {"perplexity/english": 10.0 + step, "accuracy/arc": 0.5 - step / 100},
+         "mean_accuracy": 0.5 - step / 100, "alarms": ["perplexity/english is 20"] * (step == 10)}
+        for step in (0, 5, 10)
+    ],
+    "on_bound": "raise_replay",
+    "replay_raised": [{"step": 10, "share": 0.15}],
+}  # fmt: skip
+
+
+def test_page_shows_what_the_base_could_and_can_still(project):
+    write_report(project / "models/smoke/base", Report(figures={"forgetting": TABLE}))
+
+    html = page_of(project)
+
+    assert ["measure", "base", "step 5", "step 10", "difference"] in rows(html)
+    assert ["perplexity/english", "10", "15", "20", "+10"] in rows(html)
+    assert ["mean accuracy", "0.5", "0.45", "0.4", "-0.1"] in rows(html)
+    assert "step 10: perplexity/english is 20" in html
+    assert "to 0.15 after step 10" in html
+
+
+def test_page_of_many_measures_keeps_the_base_and_the_last():
+    steps = [TABLE["steps"][0] | {"step": step} for step in range(0, 1010, 10)]
+    shown = forgetting_table(TABLE | {"steps": steps})["steps"]
+    assert (shown[0], shown[-1], len(shown)) == (0, 1000, 9)
+
+
+def test_page_shows_speed_and_restarts_where_they_lie(project):
+    pages = project / "models/smoke/base.pages"
+    pages.mkdir()
+    speeds = [
+        {"step": step, "tokens_per_second": speed} for step, speed in ((1, 100.0), (2, 300.0), (3, 200.0))
+    ]
+    (pages / "throughput.jsonl").write_text("".join(json.dumps(row) + "\n" for row in speeds))
+    lines = [
+        {"time": "2026-01-05T10:00:00Z", "event": "begin", "ranks": 2, "processes": [11, 12]},
+        {"time": "2026-01-05T10:09:00Z", "event": "end", "why": "rank 1 was killed by SIGKILL"},
+        {"time": "2026-01-05T10:10:00Z", "event": "begin", "ranks": 1, "processes": [13]},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"time": "2026-01'  # cut by a kill
+    (pages / "history.jsonl").write_text(text)
+
+    html = page_of(project)
+
+    assert ["tokens per second", "200", "200"] in rows(html)
+    assert "History: 2 starts" in html
+    assert ["2026-01-05T10:09:00Z", "end", "why rank 1 was killed by SIGKILL"] in rows(html)
+    assert ["2026-01-05T10:10:00Z", "begin", "ranks 1"] in rows(html)
 
 
 def test_page_shows_what_quantization_saved(project):
