@@ -110,3 +110,20 @@ def test_template_inside_the_base_s_tokenizer_config_does_not_outlive_the_tuning
     tune(tmp_path / "base", instructions, tmp_path / "out", SETTINGS.model_copy(update={"epochs": 1}))
     assert "chat_template" not in json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
     assert "generation" in AutoTokenizer.from_pretrained(tmp_path / "out").chat_template
+
+
+def test_metrics_of_a_tuning_are_live_in_mlflow(tuning_base, instructions, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    report = tune(tuning_base, instructions, tmp_path / "out", SETTINGS.model_copy(update={"epochs": 1}))
+    client = MlflowClient(address)
+    (run,) = client.search_runs([client.get_experiment_by_name("kajiya").experiment_id])
+    assert run.data.tags["mlflow.runName"] == f"sft {tuning_base.parent.name} out"
+    assert run.info.status == "FINISHED"
+    assert run.data.params["batch_size"] == "8"
+    points = client.get_metric_history(run.info.run_id, "loss")
+    written = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert [(one.step, one.value) for one in points] == [(row["step"], row["loss"]) for row in written]
+    assert points[-1].step == report.figures["steps"]

@@ -130,7 +130,7 @@ def _data(lineage: Lineage, words: dict[str, Any]) -> list[str]:
 
 def _stages(lineage: Lineage, words: dict[str, Any]) -> list[str]:
     tokenizer = [stage for stage in lineage.stages if _kind(stage) == "tokenizer"]
-    training = [stage for stage in lineage.stages if _kind(stage) in {"pretrain", "sft", "quantize"}]
+    training = [stage for stage in lineage.stages if _kind(stage) in {"pretrain", "sft", "dpo", "quantize"}]
     parts = []
     for heading, stages in (("tokenizer", tokenizer), ("training", training)):
         parts.append(f"### {words[heading]}")

@@ -33,14 +33,16 @@ _STATE, _TRAINER, _OPTIMIZER = "state.safetensors", "trainer_state.json", "optim
 
 
 class SaveEvery(TrainerCallback):
-    """Asks for a checkpoint, and for the metrics, every so many steps but the last."""
+    """Asks for a checkpoint, and for the metrics, every so many steps; of the last step for the metrics alone."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
     def on_step_end(self, _arguments: Any, state: Any, control: Any, **_: Any) -> Any:
-        if state.global_step % self.steps == 0 and state.global_step < state.max_steps:
-            control.should_log = control.should_save = True
+        last = state.global_step == state.max_steps
+        if last or state.global_step % self.steps == 0:
+            control.should_log = True
+            control.should_save = not last
         return control
 
 

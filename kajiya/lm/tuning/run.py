@@ -146,8 +146,7 @@ def write_model(
 
 def chosen_rows(rows: list[dict[str, Any]], names: dict[str, str]) -> list[dict[str, Any]]:
     """Of what a trainer logged, the values that are the same on every run, under names of our own."""
-    picked = [{new: row[old] for old, new in names.items() if old in row} for row in rows]
-    return [row for row in picked if row.keys() - {"step", "epoch"}]
+    return [{new: row[old] for old, new in names.items() if old in row} for row in rows if "loss" in row]
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
