@@ -72,6 +72,7 @@ def test_options_are_no_settings():
         "run": {"--recipe", "--until"},
         "status": {"--recipe"},
         "lineage": {"--html"},
+        "fertility": {"--on", "--characters", "--html"},
         "recipes": set(),
         "sample": {"--serve"},
         "report": set(),

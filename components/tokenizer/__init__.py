@@ -19,7 +19,6 @@ from components.tokenizer.check import (
     check_round_trip,
     check_strings,
     check_unchanged,
-    measure,
 )
 from components.tokenizer.extend import extend, without_japanese
 from components.tokenizer.sample import Sample, Size, measure_sources, sample_sentences
@@ -28,6 +27,7 @@ from components.tokenizer.train import train_model
 from kajiya.errors import KajiyaError
 from kajiya.lm.export import fast_tokenizer
 from kajiya.lm.extension import write_extension
+from kajiya.lm.fertility import fast_counter, fertility
 from kajiya.lm.tokenizer import (
     MODEL_FILE,
     TOKENIZER_FILE,
@@ -53,7 +53,7 @@ def run(config: TokenizerSettings, corpus: Path, base: Path, *, out: Path) -> Re
     tokenizer = load_tokenizer(out)
     end_of_sequence(tokenizer, out)
     figures["pieces"] = vocabulary_size(tokenizer)
-    return Report(figures=figures | measure(tokenizer, strings))
+    return Report(figures=figures | {"sources": fertility(fast_counter(tokenizer), strings)})
 
 
 def _take(base: Path, strings: dict[str, list[str]], out: Path) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _extend(
         "base_pieces": extension.base_pieces,
         "new_pieces": len(extension.pieces),
         "unchanged": check_unchanged(before, load_tokenizer(out), rest),
-        "before": measure(before, strings)["sources"],
+        "before": fertility(fast_counter(before), strings),
     }
 
 

@@ -15,6 +15,7 @@ from kajiya.cli.documents import takedown, trace
 from kajiya.cli.models import lineage
 from kajiya.cli.pipeline import report, run, status
 from kajiya.cli.recipes import recipes
+from kajiya.cli.tokenizers import fertility
 from kajiya.cli.use import chat, serve
 from kajiya.errors import KajiyaError
 
@@ -61,6 +62,7 @@ for command in (
     trace,
     takedown,
     lineage,
+    fertility,
     settings,
     sample,
     convert,
