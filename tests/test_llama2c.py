@@ -7,6 +7,7 @@ import llama2c_files as files
 import numpy as np
 import pytest
 import torch
+from sentencepiece import SentencePieceProcessor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kajiya.errors import KajiyaError
@@ -55,6 +56,7 @@ def test_converted_tokenizer_encodes_and_decodes_as_llama2c(tmp_path, checkpoint
     ids = fast.encode(text).ids
 
     assert ids == files.encode(files.pieces(), text)
+    assert ids[1:] == SentencePieceProcessor(str(tmp_path / "hf" / "tokenizer.model")).encode(text)
     assert fast.decode(ids) == text
 
 

@@ -1,4 +1,4 @@
-"""The tokenizer.bin of llama2.c as a fast tokenizer that encodes the same.
+"""The tokenizer.bin of llama2.c as a SentencePiece model and a fast tokenizer that encode the same.
 
 The file: the longest piece in bytes (int32), then per piece a float32 score, an int32 length and that many
 bytes; a SentencePiece BPE of Llama's kind, with the space in place of SentencePiece's ▁. A text gets a
@@ -7,16 +7,16 @@ whose union has the highest score are joined until none is a piece.
 """
 
 import itertools
-import json
 import math
 import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from tokenizers import Tokenizer, decoders, models, normalizers, processors
+from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
 from kajiya.errors import KajiyaError
-from kajiya.lm.tokenizer import TOKENIZER_FILE
+from kajiya.lm.export import BPE, BYTE, CONTROL, NORMAL, UNKNOWN_PIECE, fast_tokenizer, merges_of
+from kajiya.lm.tokenizer import save_tokenizer
 from kajiya.shards import write_file
 
 UNKNOWN, BEGIN, END = 0, 1, 2
@@ -32,23 +32,17 @@ class Piece(NamedTuple):
 
 
 def write_llama2c_tokenizer(path: Path, vocabulary: int, context: int, out: Path) -> None:
-    """Write tokenizer.json and its config into `out`. vocabulary: pieces that the model has."""
+    """Write tokenizer.json, its config and tokenizer.model into `out`. vocabulary: pieces that the model has."""
     pieces = read_pieces(path)
     if len(pieces) != vocabulary:
         raise KajiyaError(
             f"{path}: {len(pieces)} pieces, but the model has {vocabulary}. Give the tokenizer that the model "
             "was trained with."
         )
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "unk_token": _SPECIAL[UNKNOWN],
-        "bos_token": _SPECIAL[BEGIN],
-        "eos_token": _SPECIAL[END],
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": context,
-    }
-    write_file(out / TOKENIZER_FILE, bpe_tokenizer(pieces, path).to_str(pretty=True))
-    write_file(out / "tokenizer_config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+    model = sentencepiece_model(pieces, path)
+    special = dict(zip(("unk_token", "bos_token", "eos_token"), _SPECIAL, strict=True))
+    save_tokenizer(fast_tokenizer(model, begin=True), special | {"model_max_length": context}, out)
+    write_file(out / "tokenizer.model", model)  # what the stage `tokenizer` extends
 
 
 def read_pieces(path: Path) -> list[Piece]:
@@ -105,56 +99,30 @@ def _check_pieces(pieces: list[Piece], path: Path) -> None:
             raise KajiyaError(f"{path}: pieces {first[piece.text]} and {number} are both {piece.text!r}.")
 
 
-def bpe_tokenizer(pieces: list[Piece], path: Path) -> Tokenizer:
-    """The fast tokenizer; `<s>` before every text, as llama2.c puts it."""
-    backend = Tokenizer(
-        models.BPE(
-            {piece.text: number for number, piece in enumerate(pieces)},
-            _merges(pieces, path),
-            unk_token=_SPECIAL[UNKNOWN],
-            fuse_unk=True,
-            byte_fallback=True,
-        )
-    )
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend(_SPACE), normalizers.Replace(" ", _SPACE)])
-    backend.decoder = decoders.Sequence(
-        [
-            decoders.Replace(_SPACE, " "),
-            decoders.ByteFallback(),
-            decoders.Fuse(),
-            decoders.Strip(" ", 1, 0),  # the space that was put in front
-        ]
-    )
-    backend.post_processor = processors.TemplateProcessing(
-        single=f"{_SPECIAL[BEGIN]} $A",
-        pair=f"{_SPECIAL[BEGIN]} $A {_SPECIAL[BEGIN]} $B",
-        special_tokens=[(_SPECIAL[BEGIN], BEGIN)],
-    )
-    backend.add_special_tokens(list(_SPECIAL))
-    return backend
+def sentencepiece_model(pieces: list[Piece], path: Path) -> bytes:
+    """The SentencePiece model that llama2.c's file was written from, as far as encoding needs it."""
+    _require_order(pieces, path)
+    proto = ModelProto()
+    kinds = [UNKNOWN_PIECE, CONTROL, CONTROL] + [BYTE] * len(_BYTES)
+    for number, piece in enumerate(pieces):
+        kind = kinds[number] if number < _FIRST_LEARNT else NORMAL
+        proto.pieces.add(piece=piece.text, score=piece.score, type=kind)
+    trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
+    trainer.model_type, trainer.vocab_size, trainer.byte_fallback = BPE, len(pieces), True
+    trainer.unk_id, trainer.bos_id, trainer.eos_id, trainer.pad_id = UNKNOWN, BEGIN, END, -1
+    normalizer.name, normalizer.add_dummy_prefix, normalizer.escape_whitespaces = "identity", True, True
+    normalizer.remove_extra_whitespaces = False
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
 
 
-def _merges(pieces: list[Piece], path: Path) -> list[tuple[str, str]]:
-    """Every way to join two pieces to a third, the highest score first.
-
-    llama2.c asks for the score of the union alone, so all splits of a piece are merges. Equal scores of
-    two pieces are refused: there the leftmost wins, which a list of merges cannot say.
-    """
-    learnt = pieces[_FIRST_LEARNT:]
-    known = {piece.text for piece in learnt}
-    splits = [
-        (piece, [(left, right) for left, right in _splits(piece.text) if {left, right} <= known])
-        for piece in sorted(learnt, key=lambda piece: -piece.score)
-    ]
-    joined = [(piece, pairs) for piece, pairs in splits if pairs]
-    for (one, _), (other, _) in itertools.pairwise(joined):
-        if one.score == other.score:
+def _require_order(pieces: list[Piece], path: Path) -> None:
+    """Raise KajiyaError where two unions have one score: there the leftmost wins, which merges cannot say."""
+    scores = {piece.text: piece.score for piece in pieces[_FIRST_LEARNT:]}
+    joined = dict.fromkeys(left + right for left, right in merges_of(scores))
+    for one, other in itertools.pairwise(joined):
+        if scores[one] == scores[other]:
             raise KajiyaError(
-                f"{path}: the pieces {one.text!r} and {other.text!r} have the same score {one.score}, so which "
-                "is joined first depends on where they stand; a tokenizer.json cannot say that."
+                f"{path}: the pieces {one!r} and {other!r} have the same score {scores[one]}, so which is joined "
+                "first depends on where they stand; a tokenizer.json cannot say that."
             )
-    return [pair for _, pairs in joined for pair in pairs]
-
-
-def _splits(text: str) -> list[tuple[str, str]]:
-    return [(text[:at], text[at:]) for at in range(1, len(text))]
