@@ -55,6 +55,12 @@ def open_repo(root: Path) -> Iterator[Repo]:
         raise KajiyaError(f"dvc.yaml: {error}{_cause(error)}") from None
 
 
+def cache_folder(root: Path) -> Path:
+    """Where DVC keeps the outputs of the project at `root`."""
+    with open_repo(root) as repo:
+        return Path(repo.cache.local_cache_dir)
+
+
 def read_graph(repo: Repo) -> Graph:
     """Every stage of dvc.yaml that the active sources and recipes give."""
     edges = repo.index.graph  # an edge points to what a stage needs

@@ -33,9 +33,10 @@ class CodeState(BaseModel):
     """Why the commit is unknown."""
 
 
-def code_state(root: Path) -> CodeState:
-    """Commit and changes of the repository that `root` lies in; a statement, never an error."""
+def code_state(root: Path, whole: bool = False) -> CodeState:
+    """Commit and changes of `root`, or of the whole repository it lies in; a statement, never an error."""
     try:
+        root = Path(_git(root, "rev-parse", "--show-toplevel").strip()) if whole else root
         commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
         patch = _git(root, *_DIFF)
         listing = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
@@ -46,6 +47,20 @@ def code_state(root: Path) -> CodeState:
         return CodeState(problem=f"The commit is unknown: {reason[0] if reason else 'git failed'}.")
     untracked = tuple(sorted(name for name in listing.split("\0") if name and name != NOT_CODE))
     return CodeState(commit=commit, dirty=bool(patch or untracked), patch=patch, untracked=untracked)
+
+
+def list_files(root: Path) -> list[str]:
+    """Files below `root` that git knows, and those it neither knows nor ignores; without git all but hidden ones."""
+    try:
+        listing = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        found = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
+        return [
+            path.as_posix()
+            for path in found
+            if "__pycache__" not in path.parts and not any(part.startswith(".") for part in path.parts[:-1])
+        ]
+    return sorted(name for name in listing.split("\0") if name and (root / name).is_file())
 
 
 def _git(root: Path, *arguments: str) -> str:

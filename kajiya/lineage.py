@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from kajiya.dvc_lock import Hashed, LockedStage, check_unchanged, file_hash, read_lock, upstream
 from kajiya.errors import KajiyaError
 from kajiya.git import CodeState, code_state
-from kajiya.recipe_file import load_recipe
+from kajiya.recipe_file import Shrunk, load_recipe
 from kajiya.report import Report
 from kajiya.shards import list_shards
 
@@ -84,6 +84,8 @@ class Lineage(_Record):
     code: CodeState
     environment: Environment
     recipe_file: Hashed
+    shrunk: Shrunk | None = None
+    """Of a trial at toy size (`kajiya run --shrink`): the recipe that was shrunk."""
     model_files: dict[str, str]
     """SHA-256 by name of each file of the model."""
     stages: tuple[StageRecord, ...]
@@ -131,14 +133,17 @@ def collect_lineages(models: Path, root: Path) -> dict[str, Lineage]:
     recipe_file = root / "recipes" / f"{recipe}.yaml"
     if not recipe_file.exists():
         raise KajiyaError(f"{recipe_file}: no such recipe. {models} must be named like a file in recipes/.")
+    read = load_recipe(recipe_file)
     shared: dict[str, Any] = {
         "recipe": recipe,
-        "code": code_state(root),
+        "shrunk": read.shrunk,
+        # A trial runs in a copy of the code, in a folder that git ignores.
+        "code": code_state(root, whole=read.shrunk is not None),
         "environment": environment(root),
         "recipe_file": Hashed(path=f"recipes/{recipe}.yaml", hash=file_hash(recipe_file, "sha256")),
     }
     lineages: dict[str, Lineage] = {}
-    for variant, parent in load_recipe(recipe_file).parents().items():
+    for variant, parent in read.parents().items():
         model, scores = models / variant, models / "evaluation" / variant
         records = _stage_records(stages, [model.as_posix(), scores.as_posix()], root)
         if parent:

@@ -87,11 +87,22 @@ class RecipeSource(Settings):
     """Settings of the cleaning: rules."""
 
 
+class Shrunk(Settings):
+    """The recipe of which this one is a trial at toy size; written by --shrink."""
+
+    recipe: str
+    """Its name."""
+    sha256: str
+    """SHA-256 of its file."""
+
+
 class Recipe(Settings):
     description: str
     """What it makes, in a sentence."""
     about: About | None = None
     """Who published it, what it continues from, what to bring."""
+    shrunk: Shrunk | None = None
+    """Of a trial at toy size: what was shrunk."""
     published: dict[str, str] = Field(default_factory=dict)
     """Settings whose values its makers published, by their path in this file, with the place where they stand.
     All other values are our choice."""

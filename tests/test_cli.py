@@ -69,8 +69,8 @@ def test_options_are_no_settings():
     }
 
     assert options == {
-        "run": {"--recipe", "--until"},
-        "status": {"--recipe"},
+        "run": {"--recipe", "--until", "--shrink"},  # how it runs: placement, told by the lineage
+        "status": {"--recipe", "--shrink"},
         "lineage": {"--html"},
         "fertility": {"--on", "--characters", "--html"},
         "recipes": set(),

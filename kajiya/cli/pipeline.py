@@ -1,5 +1,6 @@
 """Run the pipeline, say where it stands, and show what it gave."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,17 @@ from rich.markup import escape
 
 from kajiya.cli.project import PARAMS, RECIPES, REPORTS
 from kajiya.console_table import new_table, print_table
+from kajiya.errors import KajiyaError
 
 Recipe = Annotated[
     str | None, typer.Option("--recipe", "-r", metavar="NAME", help="A recipe: recipes/NAME.yaml.")
+]
+
+Shrink = Annotated[
+    bool,
+    typer.Option(
+        "--shrink", help="The recipe at toy size on this CPU, in a project of its own: shrunk/NAME/."
+    ),
 ]
 
 
@@ -23,12 +32,16 @@ def run(
             metavar="STAGE", help="Stop after this stage: `dedupe`, `clean@c4`, or `clean` for all."
         ),
     ] = None,
+    shrink: Shrink = False,
 ) -> None:
     """Run what is not up to date, independent stages at the same time.
 
     Stages, order and paths are read from dvc.yaml. Finished stages are kept: after a failure or
     Ctrl-C, the same command continues. Everything a stage says stands in logs/STAGE.log. At the end
     comes a table, and a page per recipe in reports/.
+
+    With --shrink any recipe, active or not, is tried whole: the same dvc.yaml and code on the embedded
+    sample, with a small base made on the spot. What it registers is called kajiya-NAME-shrunk.
 
     Environment: KAJIYA_JOBS, stages at the same time (default: one per core); KAJIYA_WORKERS,
     processes within a stage; PREFECT_API_URL, a Prefect server to show the run in.
@@ -40,20 +53,24 @@ def run(
         kajiya run                      all active recipes
         kajiya run --recipe smoke       one recipe and what it stands on
         kajiya run --until dedupe       a part of the chain
+        kajiya run --recipe youri-7b --shrink
     """
     from flows.run import run as walk
 
     console = Console()
+    here = Path.cwd()
+    if shrink:
+        recipe = _enter_shrunk(recipe, refresh=True)
     ending = walk(recipe, until, console)
     for name in _names(recipe):
         page = REPORTS / f"{name}.html"
         if ending.moved or not page.exists():
             _write_page(name)
-        console.print(f"Report: {page}", highlight=False)
+        console.print(f"Report: {(Path.cwd() / page).relative_to(here)}", highlight=False)
     raise typer.Exit(ending.status)
 
 
-def status(recipe: Recipe = None) -> None:
+def status(recipe: Recipe = None, shrink: Shrink = False) -> None:
     """Show the state of every stage, and the registered versions with their scores.
 
     current: as dvc.lock has it; changed: would run, and why; waiting: something before it would run;
@@ -63,10 +80,13 @@ def status(recipe: Recipe = None) -> None:
 
         kajiya status
         kajiya status --recipe smoke
+        kajiya status --recipe youri-7b --shrink
     """
     from flows.states import stage_states
 
     console = Console()
+    if shrink:
+        recipe = _enter_shrunk(recipe, refresh=False)
     table = new_table("stage", "state", "seconds", "why", right=("seconds",))
     for one in stage_states(Path.cwd(), recipe):
         seconds = f"{one.seconds:.1f}" if one.seconds is not None else ""
@@ -117,6 +137,22 @@ def report(
     """
     for name in _names(recipe):
         typer.echo(f"Report: {_write_page(name)}")
+
+
+def _enter_shrunk(recipe: str | None, refresh: bool) -> str:
+    """Go into the project of a shrunk recipe; returns what the recipe is called there."""
+    from flows.graph import cache_folder
+    from kajiya.lm.shrunk_project import FOLDER, make_project, shrunk_name
+    from kajiya.recipes import require_recipe
+
+    if recipe is None:
+        raise KajiyaError("--shrink needs --recipe NAME: one recipe at a time.")
+    require_recipe(RECIPES, recipe)
+    folder = make_project(Path.cwd(), recipe, cache_folder(Path.cwd())) if refresh else FOLDER / recipe
+    if not folder.exists():
+        raise KajiyaError(f"{folder}: not tried yet. `kajiya run --recipe {recipe} --shrink` does.")
+    os.chdir(folder)
+    return shrunk_name(recipe)
 
 
 def _names(recipe: str | None) -> list[str]:

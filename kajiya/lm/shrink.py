@@ -1,0 +1,224 @@
+"""A recipe at toy size: the same stages with the same kinds of everything, in a minute on two CPU cores.
+
+Ratios stay (groups of attention, feed-forward to width, warmup to steps, new pieces to old ones), sizes go.
+Text comes from the embedded sample, since the real sources are not there.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from kajiya.lm.shape import LlamaShape
+from kajiya.recipe_file import Recipe, RecipeSource
+
+SUFFIX = "-shrunk"
+
+CONTEXT_DIVISOR = 16
+"""Contexts of 4096 become 256: the sample's conversations fit in."""
+
+_STEPS = 8
+_BATCH = {"global_batch_sequences": 8, "micro_batch_sequences": 2}
+_HEAD_SIZE, _FFN_MULTIPLE = 16, 32
+_VOCABULARY = {"train": 3000, "base": 1600}
+# The sample holds some 400,000 characters; a share of each source as the recipe has it.
+_MIXED_TOKENS = 60_000
+
+_SAMPLE = "data/sample"
+_BROUGHT = "inputs/shrunk-conversations"
+
+
+def shrink(name: str, sha256: str, recipe: Recipe, sample: Mapping[str, RecipeSource]) -> dict[str, Any]:
+    """The content of the shrunk recipe's file.
+
+    sha256: of the recipe's file, for the lineage. sample: the sample's sources, as the smoke recipe names them.
+    """
+    return {
+        "description": f"{name} at toy size, to try its pipeline: {' '.join(recipe.description.split())}",
+        "shrunk": {"recipe": name, "sha256": sha256},
+        **({"about": _about(recipe)} if recipe.base else {}),
+        "sources": {key: one.model_dump() for key, one in sample.items()},
+        "variants": {key: _variant(recipe, key) for key in recipe.variants},
+        "tokenizer": _tokenizer(recipe, sample),
+        "tokenize": _tokenize(recipe, sample),
+        "pretrain": _pretrain(recipe),
+        **{
+            key: {k: _tuning(one, recipe) for k, one in getattr(recipe, key).items()}
+            for key in ("sft", "dpo")
+        },
+        "quantize": {key: _quantize(one) for key, one in recipe.quantize.items()},
+        "evaluate": _evaluate(recipe.evaluate),
+        "register": {
+            **recipe.register_,
+            "notes_en": f"A trial of the recipe {name} at toy size; of no use as a model.",
+        },
+    }
+
+
+def shrink_shape(shape: LlamaShape) -> LlamaShape:
+    """A few thin layers that share heads, feed-forward, embeddings and positions as the large ones do."""
+    group = shape.heads // shape.key_value_heads
+    heads = max(4, group)
+    width = heads * _HEAD_SIZE
+    ffn = round(shape.feed_forward_size / shape.hidden_size * width / _FFN_MULTIPLE) * _FFN_MULTIPLE
+    return LlamaShape(
+        hidden_size=width,
+        layers=min(4, max(2, shape.layers // 16)),
+        heads=heads,
+        kv_heads=heads // group,
+        ffn_size=ffn,
+        context=shape.context // CONTEXT_DIVISOR,
+        tied_embeddings=shape.tied_embeddings,
+        rope_theta=shape.rope_theta,
+        initializer_range=shape.initializer_range,
+    )
+
+
+def needs_conversations(recipe: Mapping[str, Any]) -> bool:
+    """Whether a shrunk recipe reads conversations that the sample does not hold: those by people alone."""
+    return any(one.get("instructions") == _BROUGHT for one in recipe["variants"].values())
+
+
+def sample_source(source: RecipeSource, sample: Mapping[str, RecipeSource]) -> str:
+    """The sample's source that stands in for a real one: of its connector and language, else of its language."""
+    connector, english = source.crawl.get("connector"), _is_english(source)
+    alike = [key for key, one in sample.items() if _is_english(one) == english]
+    same = [key for key in alike if sample[key].crawl.get("connector") == connector]
+    # Japanese files are web pages more often than not.
+    web = [key for key in alike if sample[key].crawl.get("connector") == "c4"]
+    return (same or web or alike or list(sample))[0]
+
+
+def _is_english(source: RecipeSource) -> bool:
+    crawl = source.crawl
+    return "en" in (crawl.get("language"), crawl.get("config")) or str(crawl.get("wiki", "")).startswith("en")
+
+
+def _about(recipe: Recipe) -> dict[str, Any]:
+    base = recipe.base
+    assert base is not None
+    assert recipe.about is not None
+    small = {
+        **base.model_dump(),
+        "shape": shrink_shape(LlamaShape(**base.shape)).model_dump(exclude={"size"}),
+        "vocabulary_size": _VOCABULARY["base"],
+        "fetch": "made on the spot, with random weights",
+    }
+    return {"name": f"{recipe.about.name}, shrunk", "base": small}
+
+
+def _variant(recipe: Recipe, name: str) -> dict[str, Any]:
+    variant = recipe.variants[name]
+    given = variant.model_dump(exclude_none=True)
+    if variant.instructions:
+        stops = recipe.sft[name].get("on_forbidden") == "stop"
+        several = "chat" in f"{name} {variant.instructions}"
+        given["instructions"] = _BROUGHT if stops else f"{_SAMPLE}/{'chat' if several else 'instructions'}"
+    if variant.pairs:
+        given["pairs"] = f"{_SAMPLE}/preferences"
+    return given
+
+
+def _tokenizer(recipe: Recipe, sample: Mapping[str, RecipeSource]) -> dict[str, Any]:
+    small = {**recipe.tokenizer, "check_strings": 300}
+    kind = small.get("kind", "train")
+    if kind == "train":
+        small |= {"vocabulary_size": _VOCABULARY["train"], "sample_characters": 300_000}
+    elif kind == "extend":
+        assert recipe.base is not None
+        growth = small["vocabulary_size"] / recipe.base.vocabulary_size
+        small |= {"vocabulary_size": round(_VOCABULARY["base"] * growth), "sample_characters": 300_000}
+        small["character_coverage"] = 0.98  # so few new pieces cannot hold every kanji of the sample
+    return _with_weights(small, recipe, sample)
+
+
+def _tokenize(recipe: Recipe, sample: Mapping[str, RecipeSource]) -> dict[str, Any]:
+    small = {**recipe.tokenize, "validation_share": 0.05}
+    if "tokens" in small:
+        small["tokens"] = _MIXED_TOKENS
+    return _with_weights(small, recipe, sample)
+
+
+def _with_weights(
+    settings: dict[str, Any], recipe: Recipe, sample: Mapping[str, RecipeSource]
+) -> dict[str, Any]:
+    """Shares of the sources that stand in, summed; a source that stands for none gets nothing."""
+    if weights := settings.get("weights"):
+        summed = Counter(dict.fromkeys(sample, 0.0))
+        for name, share in weights.items():
+            summed[_stand_in(name, recipe, sample)] += share
+        settings["weights"] = {name: round(share, 9) for name, share in summed.items()}
+    return settings
+
+
+def _stand_in(name: str, recipe: Recipe, sample: Mapping[str, RecipeSource]) -> str:
+    return sample_source(recipe.sources[name], sample) if name in recipe.sources else name
+
+
+def _pretrain(recipe: Recipe) -> dict[str, Any]:
+    given = recipe.pretrain
+    real = LlamaShape(**given.get("model", {}))
+    context = real.context // CONTEXT_DIVISOR
+    shape = {"context": context} if recipe.base else shrink_shape(real).model_dump(exclude={"size"})
+    fewer = _STEPS / given["steps"] if given.get("steps") else 1 / 1000
+    scaled = _scale_steps(given, fewer)
+    ranks = min(2, given.get("ranks", 1))
+    return {
+        **{key: one for key, one in scaled.items() if key != "epochs"},
+        **_BATCH,
+        "model": shape,
+        "steps": _STEPS,
+        "max_epochs": 50,
+        "ranks": ranks,
+        "threads_per_rank": 1,
+        "save_every_steps": _STEPS // 2,
+        "validate_every_steps": _STEPS // 2,
+        "log_every_steps": 1,
+        "validation_sequences": 4,
+    }
+
+
+def _scale_steps(settings: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Settings with every count of steps made smaller, at any depth."""
+    return {
+        key: _scale_steps(one, factor)
+        if isinstance(one, dict)
+        else max(1, round(one * factor))
+        if key.endswith("_steps") and isinstance(one, int)
+        else one
+        for key, one in settings.items()
+    }
+
+
+def _tuning(settings: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    context = LlamaShape(**recipe.pretrain.get("model", {})).context
+    small = {
+        **_scale_steps(settings, 1 / 100),
+        # As much of the context as the real one uses.
+        "max_tokens": min(settings.get("max_tokens", 2048) * 4, context) // CONTEXT_DIVISOR,
+        "epochs": 0.1,
+        "batch_size": 8,
+        "micro_batch_size": 4,
+        "log_every_steps": 1,
+        "threads": 1,
+    }
+    if lora := settings.get("lora"):
+        rank = min(4, lora.get("rank", 16))
+        small["lora"] = {**lora, "rank": rank, "alpha": rank * lora.get("alpha", 32) / lora.get("rank", 16)}
+    return small
+
+
+def _quantize(settings: dict[str, Any]) -> dict[str, Any]:
+    small = {**settings, "group_size": 16, "calibration_sequences": 4, "held_out_sequences": 4}
+    small.pop("sequence_tokens", None)  # the model's context is short enough
+    return small
+
+
+def _evaluate(settings: dict[str, Any]) -> dict[str, Any]:
+    tasks = settings.get("tasks", ("jcommonsenseqa", "jnli", "marc_ja", "jsquad"))
+    return {
+        **settings,
+        "limit": {task: 1 if task == "jsquad" else 4 for task in tasks},
+        "perplexity_tokens": 1000,
+        "batch_size": 8,
+        "dtype": "float32",
+    }
