@@ -13,6 +13,7 @@ import datetime
 import gzip
 import itertools
 import json
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,13 +191,18 @@ def tables(runs: dict[str, Any]) -> str:
 
 
 def _number(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.3g}" if abs(value) < 100 else f"{value:{sign}.0f}"
+    if abs(value) >= 1e6:
+        return f"{value:{sign}.1e}"
+    return f"{value:{sign}.3g}" if abs(value) < 100 else f"{value:{sign},.0f}"
 
 
 def draw(runs: dict[str, Any]) -> str:
     key = "text_perplexity/stories"
-    series = {name: [(one["step"], one["values"][key]) for one in run["steps"]] for name, run in runs.items()}
-    head, rest = line_chart(series, "steps on Japanese", "perplexity of the base's own stories").split(">", 1)
+    series = {
+        name: [(one["step"], math.log(one["values"][key])) for one in run["steps"]]
+        for name, run in runs.items()
+    }
+    head, rest = line_chart(series, "steps on Japanese", "nats per token").split(">", 1)
     return f'{head} xmlns="http://www.w3.org/2000/svg">{_STYLE}{rest}\n'
 
 
@@ -211,7 +217,8 @@ def main() -> None:
         runs = measure(Path(name), options.steps)
     result = {
         "base": "stories260K (karpathy/tinyllamas), 260,032 parameters",
-        "trained_on": f"{BATCH * CONTEXT} tokens a step of Aozora Bunko and Diet speeches, beside the share replayed",
+        "trained_on": f"{BATCH * CONTEXT} tokens a step: the share replayed of English books, the rest of "
+        "Aozora Bunko and Diet speeches",
         "runs": runs,
         "command": f"python -m benchmarks.forgetting --steps {options.steps}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -5,6 +5,7 @@ the untracked folder OUT.pages: they differ from run to run, and are missing on 
 """
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from kajiya.report import Report
 
 _MAX_COLUMNS = 9
 _MAX_EVENTS = 40
+# What the training is for may fall by twenty nats, and would press all else into one line.
+_LOWEST_NATS = -0.5
 # Of a line of history.jsonl: what stands in columns of its own, or means nothing afterwards.
 _ASIDE = {"time", "event", "processes"}
 
@@ -67,16 +70,23 @@ def _curves(rows: list[Row]) -> list[dict[str, str]]:
 
 def _chart(rows: list[Row], title: str, keys: Sequence[str]) -> dict[str, str]:
     series: dict[str, Sequence[Point]] = {
-        key.replace("_", " "): [(row["step"], row[key]) for row in rows if row.get(key) is not None]
-        for key in keys
+        _label(key): [(row["step"], row[key]) for row in rows if row.get(key) is not None] for key in keys
     }
     return {"title": title, "svg": line_chart(series, "step", title)}
+
+
+def _label(key: str) -> str:
+    """validation_loss/diet_2025 -> diet_2025 (validation): a source keeps its name."""
+    kind, _, source = key.partition("/")
+    if not source:
+        return kind.replace("_", " ")
+    return f"{source} (validation)" if kind == "validation_loss" else source
 
 
 def _last(rows: list[Row]) -> dict[str, float]:
     """The last value of each loss."""
     return {
-        key.replace("_", " "): row[key]
+        _spoken(key): row[key]
         for row in rows
         for key in sorted(row)
         if key.split("/")[0] in ("loss", "validation_loss") and row[key] is not None
@@ -90,18 +100,14 @@ def forgetting_table(figures: dict[str, Any] | None) -> dict[str, Any] | None:
     entries: list[Row] = figures["steps"]
     shown = _spread(entries)
     names = list(entries[0]["values"])
-    rows = [
-        _measure_row(name.replace("_", " "), [one["values"].get(name) for one in shown]) for name in names
-    ]
+    rows = [_measure_row(_spoken(name), [one["values"].get(name) for one in shown]) for name in names]
     if entries[0]["mean_accuracy"] is not None:
         rows.append(_measure_row("mean accuracy", [one["mean_accuracy"] for one in shown]))
     base = entries[0]["values"]
-    ratios: dict[str, Sequence[Point]] = {
-        name.replace("_", " "): [
-            (one["step"], one["values"][name] / base[name]) for one in entries if one["values"][name]
-        ]
+    losses: dict[str, Sequence[Point]] = {
+        _spoken(name): [(one["step"], _nats(one["values"][name], base[name])) for one in entries]
         for name in names
-        if "perplexity/" in name and base[name]
+        if "perplexity/" in name
     }
     accuracies: dict[str, Sequence[Point]] = {
         name.removeprefix("accuracy/"): [(one["step"], one["values"][name]) for one in entries]
@@ -110,8 +116,8 @@ def forgetting_table(figures: dict[str, Any] | None) -> dict[str, Any] | None:
     }
     charts = [
         {
-            "title": "perplexity, as a multiple of the base's",
-            "svg": line_chart(ratios, "step", "times the base's"),
+            "title": "loss above the base's",
+            "svg": line_chart(losses, "step", f"nats (cut at {_LOWEST_NATS})"),
         },
         {"title": "accuracy", "svg": line_chart(accuracies, "step", "accuracy")},
     ]
@@ -119,10 +125,22 @@ def forgetting_table(figures: dict[str, Any] | None) -> dict[str, Any] | None:
         "steps": [one["step"] for one in shown],
         "rows": rows,
         "charts": [chart for chart in charts if chart["svg"]],
-        "alarms": [(one["step"], text) for one in entries for text in one["alarms"]],
+        "alarms": [(one["step"], "; ".join(one["alarms"])) for one in entries if one["alarms"]],
         "on_bound": figures["on_bound"],
         "raised": figures["replay_raised"],
     }
+
+
+def _spoken(name: str) -> str:
+    kind, slash, what = name.partition("/")
+    return kind.replace("_", " ") + slash + what
+
+
+def _nats(perplexity: float | None, base: float | None) -> float:
+    """How much the loss lies above the base's; a perplexity may be a thousand times as high."""
+    if not perplexity or not base:
+        return math.nan
+    return max(_LOWEST_NATS, math.log(perplexity / base))
 
 
 def _spread(entries: list[Row]) -> list[Row]:
@@ -136,7 +154,17 @@ def _spread(entries: list[Row]) -> list[Row]:
 def _measure_row(name: str, values: list[float | None]) -> dict[str, Any]:
     first, last = values[0], values[-1]
     difference = None if first is None or last is None else last - first
-    return {"name": name, "values": values, "difference": difference}
+    return {
+        "name": name,
+        "values": [_shown(value) for value in values],
+        "difference": _shown(difference, "+"),
+    }
+
+
+def _shown(value: float | None, sign: str = "") -> str:
+    if value is None:
+        return "–"
+    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.4g}"
 
 
 def _speed_charts(rows: list[Row]) -> list[dict[str, str]]:

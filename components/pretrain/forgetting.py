@@ -113,12 +113,17 @@ def breaches(config: ForgettingSettings, base: dict[str, float], now: dict[str, 
             bound = config.max_perplexity_ratio * base[name]
             # "not below": a perplexity that is not a number is no good one.
             if not name.startswith(ACCURACY) and not value <= bound:
-                yield Breach(name.replace("_", " "), value, base[name], bound)
+                yield Breach(_spoken(name), value, base[name], bound)
     before, after = mean_accuracy(base), mean_accuracy(now)
     if config.max_accuracy_drop is not None and before is not None and after is not None:
         bound = before - config.max_accuracy_drop
         if after < bound:
             yield Breach("mean accuracy", after, before, bound)
+
+
+def _spoken(name: str) -> str:
+    kind, slash, what = name.partition("/")
+    return kind.replace("_", " ") + slash + what
 
 
 def mean_accuracy(measures: dict[str, float]) -> float | None:

@@ -5,6 +5,7 @@ the same values.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,13 @@ from kajiya.lm.packing import order
 from kajiya.lm.tokenizer import encode_documents, end_of_sequence, load_tokenizer
 
 Ids = NDArray[np.int64]
+Beat = Callable[[], None]
 Question = tuple[str, tuple[str, ...], int]
 """Question, choices, number of the right one."""
+
+
+def no_beat() -> None:
+    """Nobody waits for a sign of life."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,13 @@ class Measures:
         for name, task in config.tasks.items():
             self.tasks[name] = _encode_task(name, task, evaluation_sets, encoder, seed)
 
-    def take(self, engine: Engine, micro: int, validation_losses: dict[str, float]) -> dict[str, float]:
-        """All measures by name. validation_losses: by source, as `validate` gives them."""
+    def take(
+        self, engine: Engine, micro: int, validation_losses: dict[str, float], beat: Beat = no_beat
+    ) -> dict[str, float]:
+        """All measures by name. validation_losses: by source, as `validate` gives them.
+
+        beat: called before every forward pass, so that a watchdog knows of progress.
+        """
         found = {}
         for source in self._config.sources:
             if source not in validation_losses:
@@ -84,15 +95,18 @@ class Measures:
                 )
             found[f"{PERPLEXITY}/{source}"] = _perplexity(validation_losses[source])
         for name, windows in self.texts.items():
-            losses = label_losses(engine, windows, micro, self.border)
+            losses = label_losses(engine, windows, micro, self.border, beat)
             found[f"{TEXT}/{name}"] = _perplexity(float(np.concatenate(losses).mean()))
         for name, task in self.tasks.items():
-            losses = label_losses(engine, [choice.ids for choice in task.choices], micro, self.border)
+            ids = [choice.ids for choice in task.choices]
+            losses = label_losses(engine, ids, micro, self.border, beat)
             found[f"{ACCURACY}/{name}"] = accuracy(task, losses)
         return found
 
 
-def label_losses(engine: Engine, windows: list[Ids], micro: int, padding: int) -> list[NDArray[np.float64]]:
+def label_losses(
+    engine: Engine, windows: list[Ids], micro: int, padding: int, beat: Beat = no_beat
+) -> list[NDArray[np.float64]]:
     """Nats of every token but the first of each window; the same on every rank."""
     lengths = np.array([len(window) - 1 for window in windows])
     ends = np.cumsum(lengths)
@@ -101,6 +115,7 @@ def label_losses(engine: Engine, windows: list[Ids], micro: int, padding: int) -
     longest = np.argsort(-lengths, kind="stable")
     rounds = -(-len(windows) // (micro * engine.ranks))
     for number in range(rounds):
+        beat()
         first = (number * engine.ranks + engine.rank) * micro
         chosen = longest[first : first + micro]
         # A rank without work of its own goes along.

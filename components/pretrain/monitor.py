@@ -11,7 +11,7 @@ from components.pretrain import forgetting, replay
 from components.pretrain.batches import Batches
 from components.pretrain.engine import Engine
 from components.pretrain.forgetting import Row
-from components.pretrain.measures import Measures
+from components.pretrain.measures import Beat, Measures, no_beat
 from components.pretrain.settings import PretrainSettings
 from kajiya.errors import KajiyaError
 from kajiya.lm.packing import TokenDataset
@@ -46,7 +46,9 @@ class Monitor:
         config = self._config.forgetting
         return config is not None and bool(config.sources) and self.is_due(step)
 
-    def watch(self, engine: Engine, step: int, validation_losses: dict[str, float]) -> Row:
+    def watch(
+        self, engine: Engine, step: int, validation_losses: dict[str, float], beat: Beat = no_beat
+    ) -> Row:
         """What the row of this step gains. Every rank must call it and gets the same.
 
         Raises KajiyaError past a bound where the recipe says so.
@@ -54,7 +56,7 @@ class Monitor:
         config = self._config.forgetting
         assert config is not None
         assert self._measures is not None
-        now = self._measures.take(engine, self._config.micro_batch_sequences, validation_losses)
+        now = self._measures.take(engine, self._config.micro_batch_sequences, validation_losses, beat)
         row = forgetting.as_row(now)
         if step == 0:
             self._base = now

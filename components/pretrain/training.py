@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -211,8 +212,8 @@ class Training:
         if validates:
             row = {f"validation_loss{'/' * bool(name)}{name}": value for name, value in losses.items()}
         if self.monitor.is_due(step):
-            self.heart.beat("measure what is forgotten", step)
-            row |= self.monitor.watch(self.engine, step, losses)
+            beat = partial(self.heart.beat, "measure what is forgotten", step)
+            row |= self.monitor.watch(self.engine, step, losses, beat)
         return row
 
     def finish(self) -> None:
