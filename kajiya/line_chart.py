@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 Point = tuple[float, float]
 
@@ -13,6 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 24, 12, 40
 COLOURS = ("#0072b2", "#d55e00", "#007a5e", "#b0518b", "#000000", "#8a6d00", "#56707f")
 DASHES = ("", "7 4", "2 3", "9 3 2 3")
 MAX_POINTS = 400
+_KEY_WIDTH, _KEY_HEIGHT = 190, 17
 
 
 def line_chart(series: dict[str, Sequence[Point]], x_label: str, y_label: str) -> str:
@@ -43,9 +45,11 @@ def line_chart(series: dict[str, Sequence[Point]], x_label: str, y_label: str) -
         x, _ = place(tick, y_ticks[0])
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
-    for number, (name, points) in enumerate(lines.items()):
-        parts.append(_line([place(*point) for point in points], number))
-        parts.append(_key(name, number))
+    placed = {name: [place(*point) for point in points] for name, points in lines.items()}
+    corner = _free_corner(list(placed.values()))
+    for number, (name, points) in enumerate(placed.items()):
+        parts.append(_line(points, number))
+        parts.append(_key(name, corner, number))
     return "\n".join([*parts, "</svg>"])
 
 
@@ -81,11 +85,33 @@ def _line(points: list[Point], number: int) -> str:
     return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-dasharray="{dash}"/>'
 
 
-def _key(name: str, number: int) -> str:
-    y = TOP + 10 + 17 * number
-    x = WIDTH - RIGHT - 190
+def _free_corner(lines: list[list[Point]]) -> Point:
+    """Where the names of the lines hide least of them: the upper left corner of their box."""
+    height = _KEY_HEIGHT * len(lines)
+    right, low = WIDTH - RIGHT - _KEY_WIDTH, HEIGHT - BOTTOM - height - 4.0
+    corners = [(right, float(TOP)), (LEFT + 8.0, float(TOP)), (right, low), (LEFT + 8.0, low)]
+    points = [point for line in lines for point in _dense(line)]
+
+    def hidden(corner: Point) -> int:
+        x, y = corner
+        return sum(x <= across <= x + _KEY_WIDTH and y <= down <= y + height for across, down in points)
+
+    return min(corners, key=hidden)
+
+
+def _dense(line: list[Point]) -> list[Point]:
+    """The line in steps of some units: a long stroke counts as what it covers."""
+    points = list(line)
+    for (x, y), (to_x, to_y) in pairwise(line):
+        steps = int(math.hypot(to_x - x, to_y - y) / 6)
+        points += [(x + (to_x - x) * part / steps, y + (to_y - y) * part / steps) for part in range(1, steps)]
+    return points
+
+
+def _key(name: str, corner: Point, number: int) -> str:
+    x, y = corner[0], corner[1] + 10 + _KEY_HEIGHT * number
     colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
     return (
-        f'<line x1="{x}" x2="{x + 30}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" stroke-width="2" '
-        f'stroke-dasharray="{dash}"/><text x="{x + 36}" y="{y}">{escape(name)}</text>'
+        f'<line x1="{x:g}" x2="{x + 30:g}" y1="{y - 4:g}" y2="{y - 4:g}" stroke="{colour}" stroke-width="2" '
+        f'stroke-dasharray="{dash}"/><text x="{x + 36:g}" y="{y:g}">{escape(name)}</text>'
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kajiya.line_chart import RIGHT, WIDTH, line_chart, ticks
+from kajiya.line_chart import HEIGHT, RIGHT, WIDTH, line_chart, ticks
 from kajiya.report import Report
 from kajiya.report_page import write_page
 from kajiya.report_training import forgetting_table
@@ -188,6 +188,21 @@ def test_ticks_enclose_the_range_in_few_even_steps(low, high):
 
 def test_chart_leaves_out_what_is_not_finite():
     assert "nan" not in line_chart({"loss": [(0, 3.0), (1, float("nan")), (2, 2.0)]}, "step", "loss")
+
+
+@pytest.mark.parametrize(
+    ("line", "left", "top"),
+    [
+        ([(0, 9), (5, 5), (9, 0)], False, True),
+        ([(0, 0), (10, 10)], True, True),
+        ([(0, 0), (1, 10), (10, 10)], False, False),
+    ],
+)
+def test_chart_names_its_lines_where_no_line_is(line, left, top):
+    x, y = re.findall(r'<text x="([\d.]+)" y="([\d.]+)">the name<', line_chart({"the name": line}, "x", "y"))[
+        0
+    ]
+    assert (float(x) < WIDTH / 2, float(y) < HEIGHT / 2) == (left, top)
 
 
 def test_chart_of_nothing_is_empty():
