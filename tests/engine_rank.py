@@ -48,20 +48,34 @@ def owned(engine) -> dict[str, torch.Tensor]:
     return {f"{p.name}|{p.kind}|{p.offset}": p.tensor.clone() for p in engine.slices() if p.owned}
 
 
+def read_state(engine) -> dict[str, torch.Tensor]:
+    """All slices that this rank holds, and the step count."""
+    tensors = {f"{part.kind}.{part.offset}.{part.name}": part.tensor.clone() for part in engine.slices()}
+    return tensors | {"optimizer_steps": torch.tensor(engine.optimizer_steps())}
+
+
+def write_state(engine, saved: dict[str, torch.Tensor]) -> None:
+    for part in engine.slices():
+        part.tensor.copy_(saved[f"{part.kind}.{part.offset}.{part.name}"])
+    engine.restore(int(saved["optimizer_steps"]))
+
+
 def main() -> None:
     rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "DS_ACCELERATOR": "cpu"}
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    from components.pretrain.engine import make_engine, read_state, write_state
+    from components.pretrain.engine import make_engine
 
     for name in sys.argv[3:]:
         stage, precision, *more = name.split("-")
-        config = settings(ranks=2, zero_stage=int(stage), precision=precision)
+        config = settings(
+            ranks=2, zero_stage=int(stage), precision=precision, offload_optimizer="offload" in more
+        )
         model = tiny_model(torch.float32 if precision == "fp32" else torch.bfloat16, "tied" in more)
         engine = make_engine(model, config, end_of_sequence=0)
         train_step(engine, 0)
-        kept = {key: value.clone() for key, value in read_state(engine).items()}
+        kept = read_state(engine)
         norm = train_step(engine, 7, discard=True)
         train_step(engine, 1)
         after = {**owned(engine), "norm": torch.tensor(norm), "steps": torch.tensor(engine.optimizer_steps())}

@@ -205,6 +205,13 @@ def engine_config(model: Any, config: PretrainSettings, ranks: int) -> dict[str,
             "stage3_param_persistence_threshold": 0,
         },
     }
+    if config.offload_optimizer and stage > 0:
+        settings["zero_optimization"]["offload_optimizer"] = {
+            "device": "cpu",
+            "pin_memory": torch.cuda.is_available(),
+        }
+        # torch's fused AdamW runs on CPUs too; DeepSpeed's own would be compiled at first use.
+        settings["zero_force_ds_cpu_optimizer"] = False
     if bf16 and accumulation > 1:
         settings["data_types"] = {"grad_accum_dtype": "fp32"}  # bf16 loses small addends
     return settings

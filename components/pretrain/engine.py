@@ -95,7 +95,7 @@ class Engine(Protocol):
 
 def make_engine(model: Any, config: PretrainSettings, end_of_sequence: int) -> Engine:
     """The engine for as many ranks as the process group has; without a group there is one."""
-    objective = NextTokenLoss(model, end_of_sequence)
+    objective = NextTokenLoss(model, config, end_of_sequence)
     distributed = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
     if not distributed:
         from components.pretrain.plain_engine import PlainEngine  # noqa: PLC0415
@@ -134,16 +134,3 @@ def fresh_adam_state(master: torch.Tensor) -> dict[str, torch.Tensor]:
         "exp_avg": torch.zeros_like(master, requires_grad=False),
         "exp_avg_sq": torch.zeros_like(master, requires_grad=False),
     }
-
-
-def read_state(engine: Engine) -> dict[str, torch.Tensor]:
-    """All slices that this rank holds, and the step count."""
-    tensors = {f"{part.kind}.{part.offset}.{part.name}": part.tensor for part in engine.slices()}
-    return tensors | {"optimizer_steps": torch.tensor(engine.optimizer_steps())}
-
-
-def write_state(engine: Engine, saved: dict[str, torch.Tensor]) -> None:
-    """Put back what read_state gave on the same rank of as many."""
-    for part in engine.slices():
-        part.tensor.copy_(saved[f"{part.kind}.{part.offset}.{part.name}"])
-    engine.restore(int(saved["optimizer_steps"]))

@@ -24,6 +24,7 @@ class PlainEngine:
         self._objective = objective.to(self.device).train()
         self._clip = config.optimizer.clip_gradient_norm
         self._accumulation = config.global_batch_sequences // config.micro_batch_sequences
+        self._offload = config.offload_optimizer and self.device.type == "cuda"
         self._parameters = dict(parameter_names(objective))
         self._masters = {name: self._master(parameter) for name, parameter in self._parameters.items()}
         self._optimizer = adamw([(master, master.dim() > 1) for master in self._masters.values()], config)
@@ -32,9 +33,10 @@ class PlainEngine:
         self._norm: float | None = None
 
     def _master(self, parameter: torch.nn.Parameter) -> torch.Tensor:
-        if parameter.dtype == torch.float32:
+        if parameter.dtype == torch.float32 and not self._offload:
             return parameter
-        master = parameter.detach().float().requires_grad_()
+        master = parameter.detach().to("cpu" if self._offload else self.device, torch.float32, copy=True)
+        master.requires_grad_()
         # As soon as a gradient is whole it moves to fp32: bf16 would lose small addends over the
         # micro-batches, and two sets of gradients are never held.
         parameter.register_post_accumulate_grad_hook(partial(_accumulate, master))
@@ -107,8 +109,9 @@ class PlainEngine:
 
 def _accumulate(master: torch.Tensor, parameter: torch.nn.Parameter) -> None:
     assert parameter.grad is not None
+    gradient = parameter.grad.to(master.device, torch.float32)
     if master.grad is None:
-        master.grad = parameter.grad.float()
+        master.grad = gradient
     else:
-        master.grad.add_(parameter.grad)
+        master.grad.add_(gradient)
     parameter.grad = None

@@ -63,8 +63,19 @@ class PretrainSettings(Settings):
     """Sequences per rank and forward pass; gradients are accumulated up to the global batch."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of weights and activations; master weights and moments are always fp32."""
+    attention: Literal["across_documents", "within_documents"] = "across_documents"
+    """Whether a token sees the documents packed before its own in the sequence, as in GPT-3, or positions and
+    attention begin anew at each document, as in Llama 3. Across is the faster where documents are
+    short beside the context, and teaches that what stands before an end of sequence may not matter."""
+    compile: bool = False
+    """Compile each layer by torch.compile: faster on GPUs; on CPUs it needs a C++ compiler and half a
+    minute. A parameter, because fused steps round otherwise."""
     zero_stage: Literal[0, 1, 2, 3] = 1
-    """DeepSpeed ZeRO: 1 shards the optimizer state, 2 also the gradients, 3 also the parameters."""
+    """DeepSpeed ZeRO: 1 shards the optimizer state, 2 also the gradients, 3 also the parameters. One rank
+    trains without DeepSpeed; in bf16 0 is as 1."""
+    offload_optimizer: bool = False
+    """Keep master weights and moments in the host's memory and update them there: 12 bytes per parameter
+    less on the GPU, for slower steps."""
     ranks: int = Field(default=1, ge=1)
     """Processes that train, as planned: the order of sums, and so the bytes, depend on it. KAJIYA_RANKS in the
     environment takes another number for a run, also in the midst of a training."""

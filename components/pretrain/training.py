@@ -18,7 +18,9 @@ from components.pretrain.history import History
 from components.pretrain.monitor import Monitor, make_batches
 from components.pretrain.schedule import learning_rate
 from components.pretrain.settings import PretrainSettings
+from components.pretrain.source_losses import LabelSources, means
 from components.pretrain.state import State
+from components.pretrain.throughput import Meter, append_line
 from components.pretrain.validation import validate
 from components.pretrain.vocabulary import read_special_ids
 from components.pretrain.watchdog import Heart
@@ -70,6 +72,8 @@ class Training:
         )
         model = self._model(dataset.facts["vocabulary_size"])
         self.engine = make_engine(model, config, dataset.facts["end_of_sequence"])
+        self.sources = LabelSources(dataset)
+        self.meter = Meter(model.config, config.model.context, self.engine.device, self.ranks)
         self.state = State(self.engine, config, self.work, History(Path(job["pages"])))
         self.stopping = False
 
@@ -119,13 +123,14 @@ class Training:
         )  # fmt: skip
         self._require_leave_to_go_on()
         if progress.step == 0 and self.monitor.is_due(0):
-            self._record({"step": 0, "tokens": 0}, tracker, None)
+            self._record({"step": 0, "tokens": 0}, tracker)
         while progress.step < self.steps:
             row = self._train_step()
             if "loss" in row:
                 bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
             bar.update(tokens_per_step)
-            self._record(row, tracker, bar.format_dict["rate"])
+            self.meter.add(tokens_per_step)
+            self._record(row, tracker)
             self.state.writer.check()
             if progress.step == self.steps or progress.step % every == 0 or self.stopping:
                 self.heart.beat("save", progress.step)
@@ -143,13 +148,17 @@ class Training:
         progress.step = step
         if progress.guard.leaves_out(step):
             return row
-        losses = []
-        for sequences, ids in self.batches.micro_batches(step - 1, self.rank, self.ranks):
+        means_of_parts, by_source = [], []
+        load = partial(self.batches.micro_batches, step - 1, self.rank, self.ranks)
+        for sequences, ids in self.meter.wait(load):
             tokens = ids.to(self.engine.device)
             self.state.fed.add(step, sequences, tokens)
             self.heart.beat("forward and backward", step - 1)
-            losses.append(self.engine.micro_step(tokens).mean())
-        loss = self._agree(torch.stack(losses).mean())
+            losses = self.engine.micro_step(tokens)
+            means_of_parts.append(losses.mean())
+            if step % config.log_every_steps == 0:
+                by_source.append(self.sources.sums(sequences, losses))
+        loss = self._agree(torch.stack(means_of_parts).mean())
         self.heart.beat("gradient norm", step - 1)
         norm = self.engine.gradient_norm()
         if alarm := progress.guard.judge(step, loss, norm):
@@ -157,7 +166,10 @@ class Training:
             return row
         self.engine.step(rate)
         progress.guard.applied(loss)
-        return row | {"loss": loss, "lr": rate, "grad_norm": norm}
+        row |= {"loss": loss, "lr": rate, "grad_norm": norm}
+        if by_source:
+            row |= means(sum(by_source), self.sources.names, self.engine.device)
+        return row
 
     def _agree(self, loss: torch.Tensor) -> float:
         """The mean loss over the ranks; with it goes whether any of them was told to stop."""
@@ -190,17 +202,18 @@ class Training:
             f"told to stop: the training is saved at step {self.state.progress.step} of {self.steps}. Run again to go on."
         )
 
-    def _record(self, row: dict[str, float], tracker: Tracker, tokens_per_second: float | None) -> None:
+    def _record(self, row: dict[str, float], tracker: Tracker) -> None:
         step = self.state.progress.step
         measured = self._measure(step)
         if not measured and (step % self.config.log_every_steps or "loss" not in row):
             return
         row |= measured
         self.state.progress.rows.append(row)
+        speed = self.meter.read()
+        if self.rank == 0 and step:
+            append_line(Path(self.job["pages"]), {"step": step, "ranks": self.ranks, **speed})
         values = {key: float(value) for key, value in row.items() if key != "step"}
-        if tokens_per_second:
-            values["tokens_per_second"] = float(tokens_per_second)
-        tracker.log(step, values)
+        tracker.log(step, values | speed)
 
     def _measure(self, step: int) -> dict[str, float]:
         """What validation and the forgetting monitor find after `step`, where it is their turn."""
