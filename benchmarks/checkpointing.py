@@ -1,0 +1,205 @@
+"""What checkpoints cost the training: `python -m benchmarks.checkpointing`, about ten minutes on two quiet cores.
+
+The trainer of the stage runs in this process, one rank on plain torch, in turns: without checkpoints, with one
+every `--interval-seconds`, and (the peer) with the same written within the step, as trainers do that have no thread
+for it. Wall time says what a training loses; on a machine that does other work only the CPU time and the
+standstill are worth reading, so all three stand in the row.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from components.pretrain.settings import PretrainSettings
+from components.pretrain.training import train
+from kajiya.lm.checkpoint_writer import CheckpointWriter
+
+PIECES, CONTEXT, WARM_STEPS = 32_000, 128, 2
+GOAL = 0.03
+OUT = Path("benchmarks/results/checkpointing.json")
+KINDS = ("without", "beside", "within")
+
+
+class Notice:
+    came = False
+
+
+@dataclass
+class Clock:
+    """In the place of the heart: when each step began, and how long each save held it up."""
+
+    begun: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Wall and CPU seconds at the begin of each step."""
+    held: dict[int, float] = field(default_factory=dict)
+    saving: tuple[int, float] | None = None
+
+    def start(self, step: int) -> None:
+        self.beat("load", step)
+
+    def beat(self, doing: str, step: int) -> None:
+        now = time.perf_counter()
+        if self.saving:
+            saved, began = self.saving
+            self.held[saved], self.saving = now - began, None
+        if doing == "save":
+            self.saving = step, now
+        elif doing == "forward and backward":
+            self.begun.setdefault(step, (now, time.process_time()))
+
+
+@dataclass
+class Cost:
+    wall: float
+    cpu: float
+    held: float
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--interval-seconds", type=float, default=60.0, help="of training between two checkpoints"
+    )
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--hidden", type=int, default=512)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args(argv)
+    os.environ["TQDM_DISABLE"] = "1"
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    with tempfile.TemporaryDirectory(dir=os.environ.get("KAJIYA_SCRATCH")) as folder:
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{folder}/meet", rank=0, world_size=1
+        )
+        world = write_world(Path(folder))
+        shape = {"hidden_size": arguments.hidden, "layers": arguments.layers, "heads": 8, "context": CONTEXT}
+        step_seconds = measure(world, shape, "without", 3).wall / 3
+        every = max(2, round(arguments.interval_seconds / step_seconds))
+        costs: dict[str, list[Cost]] = {kind: [] for kind in KINDS}
+        for _ in range(arguments.rounds):
+            for kind in KINDS:
+                costs[kind].append(measure(world, shape, kind, every))
+        parameters = json.loads((Path(folder) / "without" / "work" / "figures.json").read_text())[
+            "parameters"
+        ]
+        torch.distributed.destroy_process_group()
+    row = make_row(costs, parameters, every, arguments)
+    arguments.out.write_text(json.dumps({"rows": [row]}, indent=2) + "\n")
+    print(json.dumps(row, indent=2))
+
+
+def measure(world: Path, shape: dict[str, Any], kind: str, every: int) -> Cost:
+    """Train for one interval, in which at most one checkpoint is made, in its middle."""
+    folder = world / kind
+    config = settings(shape, every, kind)
+    job = {
+        "config": config.model_dump(mode="json"), "steps": config.steps, "base": None, "tokens": str(world / "tokens"),
+        "tokenizer": str(world / "tokenizer"), "evaluation_sets": str(world), "out": str(folder / "out"),
+        "work": str(folder / "work"), "pages": str(folder / "pages"),
+    }  # fmt: skip
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (folder / "work").mkdir(parents=True, exist_ok=True)
+    clock, save = Clock(), CheckpointWriter.save
+
+    def within(writer: CheckpointWriter, *given: Any) -> None:
+        save(writer, *given)
+        writer.wait()
+
+    if kind == "within":
+        CheckpointWriter.save = within  # type: ignore[method-assign]
+    try:
+        train(job, Notice(), clock)  # type: ignore[arg-type] - it beats as the heart does
+    finally:
+        CheckpointWriter.save = save  # type: ignore[method-assign]
+    (wall, cpu), (wall_end, cpu_end) = clock.begun[WARM_STEPS - 1], clock.begun[config.steps - 1]
+    held = sum(seconds for step, seconds in clock.held.items() if step < config.steps)
+    return Cost(wall_end - wall, cpu_end - cpu, held)
+
+
+def settings(shape: dict[str, Any], every: int, kind: str) -> PretrainSettings:
+    """One checkpoint falls into the interval; that of the last step comes after it."""
+    steps = WARM_STEPS + every
+    return PretrainSettings.model_validate(
+        {
+            "model": shape, "steps": steps, "max_epochs": 1e6, "schedule": {"warmup_steps": 1}, "precision": "fp32",
+            "global_batch_sequences": 2, "micro_batch_sequences": 2, "zero_stage": 0, "validation_sequences": 1,
+            "save_every_steps": steps if kind == "without" else steps // 2 + 1, "keep_checkpoints": 1,
+            "validate_every_steps": steps, "log_every_steps": steps,
+        }
+    )  # fmt: skip
+
+
+def write_world(folder: Path) -> Path:
+    """Random tokens and the names of their pieces: what is learned does not matter here."""
+    tokens, tokenizer = folder / "tokens", folder / "tokenizer"
+    for path in (tokens, tokenizer):
+        path.mkdir()
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 100_000), ("validation", 2_000)):
+        np.save(tokens / f"{split}.npy", rng.integers(3, PIECES, count).astype(np.uint16))
+        spans = {"start": [0], "end": [count], "document_id": ["d"], "source": ["noise"]}
+        pq.write_table(pa.table(spans), tokens / f"{split}.spans.parquet")
+    (tokens / "tokens.json").write_text(json.dumps({"vocabulary_size": PIECES, "end_of_sequence": 2}))
+    pieces = [
+        ["<unk>", 0.0],
+        ["<s>", 0.0],
+        ["</s>", 0.0],
+        *([f"p{number}", -1.0] for number in range(PIECES - 3)),
+    ]
+    model = {"type": "Unigram", "unk_id": 0, "vocab": pieces}
+    (tokenizer / "tokenizer.json").write_text(
+        json.dumps({"version": "1.0", "model": model, "added_tokens": []})
+    )
+    names = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(names))
+    return folder
+
+
+def make_row(
+    costs: dict[str, list[Cost]], parameters: int, every: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    sums = {
+        kind: {name: sum(getattr(cost, name) for cost in found) for name in ("wall", "cpu", "held")}
+        for kind, found in costs.items()
+    }
+    calm = sums["without"]
+
+    def share(kind: str, name: str) -> float:
+        return round(sums[kind][name] / calm[name] - 1, 4)
+
+    standstill = {kind: round(sums[kind]["held"] / sums[kind]["wall"], 4) for kind in ("beside", "within")}
+    return {
+        "name": "checkpointing",
+        "work": f"checkpoints of {parameters / 1e6:.0f}M parameters ({12 * parameters / 1e9:.2f} GB) while training, fp32",
+        "unit": "share of the wall time in which the training stands still",
+        "ours": standstill["beside"],
+        "goal": GOAL,
+        "peer": "the same, written within the step",
+        "peer_value": standstill["within"],
+        "ratio": round(standstill["within"] / standstill["beside"], 2) if standstill["beside"] else None,
+        "more_wall_time": {kind: share(kind, "wall") for kind in ("beside", "within")},
+        "more_cpu_time": {kind: share(kind, "cpu") for kind in ("beside", "within")},
+        "seconds": {
+            kind: {name: round(value, 2) for name, value in found.items()} for kind, found in sums.items()
+        },
+        "cores": len(os.sched_getaffinity(0)),
+        "input": f"random tokens; a checkpoint every {every} steps, about {arguments.interval_seconds:g} s; "
+        f"{arguments.rounds} rounds",
+        "command": "python -m benchmarks.checkpointing",
+        "date": date.today().isoformat(),
+    }
+
+
+if __name__ == "__main__":
+    main()
