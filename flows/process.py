@@ -16,7 +16,7 @@ from kajiya.errors import MEND_FIRST, KajiyaError
 
 LOGS = Path("logs")
 GRACE_SECONDS = 10
-"""What a stage gets to end by itself after SIGTERM, before SIGKILL."""
+"""What a stage gets to end by itself after SIGTERM, before SIGKILL; KAJIYA_NOTICE_SECONDS gives a training more."""
 
 
 class StageFailedError(Exception):
@@ -75,7 +75,7 @@ class Processes:
             running = list(self._running.values())
         for process in running:
             _signal_group(process, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
+        deadline = time.monotonic() + grace_seconds()
         while time.monotonic() < deadline and any(_group_alive(process) for process in running):
             time.sleep(0.05)
         for process in running:
@@ -112,6 +112,11 @@ def jobs() -> int:
     if not value.isdigit() or int(value) < 1:
         raise KajiyaError(f"KAJIYA_JOBS={value!r} in the environment: set it to a number from 1 up.")
     return int(value)
+
+
+def grace_seconds() -> float:
+    value = os.environ.get("KAJIYA_NOTICE_SECONDS", "")
+    return float(value) if value.isdigit() else GRACE_SECONDS
 
 
 def _environment() -> dict[str, str]:

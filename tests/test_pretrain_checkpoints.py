@@ -172,7 +172,7 @@ def test_checkpoint_larger_than_the_free_space_is_not_begun(tmp_path, monkeypatc
     save(tmp_path, 4)
     usage = type("Usage", (), {"free": 1999})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
-    with pytest.raises(KajiyaError, match=r"0.00 GB are free.*step 8.*last good checkpoint \(step 4\)"):
+    with pytest.raises(KajiyaError, match=r"0.0 MB are free.*step 8.*last good checkpoint \(step 4\)"):
         save(tmp_path, 8)
     assert not checkpoint.partial_folder(tmp_path, 8).exists()
 

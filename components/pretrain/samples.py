@@ -7,6 +7,7 @@ metrics.jsonl.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,8 +79,7 @@ def digests(tokens: torch.Tensor) -> torch.Tensor:
     A multilinear hash: sums modulo 2**64 of the ids, each times a fixed random number of its place. Integer
     sums give the same in any order, and a GPU makes them without a copy to the host.
     """
-    weights = torch.from_numpy(_weights(tokens.shape[1])).to(tokens.device)
-    return ((tokens.long() + 1) * weights).sum(1)
+    return ((tokens.long() + 1) * _weights_on(tokens.device, tokens.shape[1])).sum(1)
 
 
 def digests_of(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -165,6 +165,11 @@ _DEFECT = (
     "The training did not see what was planned: this is a defect of kajiya or of the machine; the model was not "
     "published. Remove the work folder to train anew."
 )
+
+
+@cache
+def _weights_on(device: torch.device, length: int) -> torch.Tensor:
+    return torch.from_numpy(_weights(length)).to(device)
 
 
 def _weights(length: int) -> NDArray[np.int64]:

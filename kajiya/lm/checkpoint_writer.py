@@ -92,13 +92,13 @@ class CheckpointWriter:
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise KajiyaError(
-                f"{self.folder}: {free / 1e9:.2f} GB are free, and this rank's part of the checkpoint of step {step} "
-                f"takes {needed / 1e9:.2f} GB. {_remedy(self.folder)}"
+                f"{self.folder}: {_size(free)} are free, and this rank's part of the checkpoint of step {step} "
+                f"takes {_size(needed)}. {_remedy(self.folder)}"
             )
         if self.rank == 0 and free < 2 * needed * self.ranks:
             warn(
-                f"{self.folder}: only {free / 1e9:.2f} GB are free, and a checkpoint takes "
-                f"{needed * self.ranks / 1e9:.2f} GB. Free some disk space soon: a full disk stops the training."
+                f"{self.folder}: only {_size(free)} are free, and a checkpoint takes "
+                f"{_size(needed * self.ranks)}. Free some disk space soon: a full disk stops the training."
             )
 
     def _run(self, step: int, files: dict[str, bytes], finish: "Finish") -> None:
@@ -154,3 +154,7 @@ def _put(path: Path, content: bytes) -> None:
 def _remedy(folder: Path) -> str:
     kept = ", ".join(f"step {found}" for found in list_steps(folder)) or "none yet"
     return f"Free some disk space and run again: training continues from the last good checkpoint ({kept})."
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
