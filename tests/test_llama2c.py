@@ -11,6 +11,7 @@ from sentencepiece import SentencePieceProcessor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kajiya.errors import KajiyaError
+from kajiya.lm.conversations import choose_template, encode_conversation, load_chat_tokenizer
 from kajiya.lm.llama2c import convert_llama2c, read_header
 from kajiya.lm.llama2c_tokenizer import read_pieces
 from kajiya.lm.tokenizer import end_of_sequence, load_tokenizer
@@ -86,6 +87,18 @@ def test_converted_folder_names_begin_and_end_of_sequence_and_stops_at_either(
     assert end_of_sequence(load_tokenizer(tmp_path / "hf"), tmp_path / "hf") == 2
     stops = AutoModelForCausalLM.from_pretrained(tmp_path / "hf").generation_config.eos_token_id
     assert stops == [2, 1]
+
+
+def test_conversation_with_a_converted_base_begins_as_its_texts_do(tmp_path, checkpoint, tokenizer):
+    convert_llama2c(checkpoint, tokenizer, tmp_path / "hf")
+    fast = load_chat_tokenizer(tmp_path / "hf")
+    name, fast.chat_template = choose_template(fast)
+    turns = [{"role": "user", "content": "the"}, {"role": "assistant", "content": "he"}] * 2
+
+    ids, labels = encode_conversation(fast, turns)
+
+    assert (name, ids[0], ids.count(1)) == ("text", 1, 1)
+    assert [label for label in labels if label != -100].count(2) == 2
 
 
 @pytest.mark.parametrize(

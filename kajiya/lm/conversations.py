@@ -11,15 +11,19 @@ from kajiya.lm.tokenizer import ROLE_TOKENS, load_tokenizer
 # The reply and its end are between the marks of {% generation %}: only they count in the loss.
 _REPLY = "{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}"
 
+# A base that was trained with a token before every text (Llama's <s>) gets it before a conversation, too.
+# Where one token is both, as in kajiya's own, a conversation needs none.
+_BEGIN = "{% if bos_token and bos_token != eos_token %}{{ bos_token }}{% endif %}"
+
 ROLE_TEMPLATE = (
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
+    _BEGIN + "{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
     "{% if message['role'] == 'assistant' %}" + _REPLY + "{% else %}{{ message['content'] }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
 # For a base whose vocabulary has no role tokens: headings in plain text need no untrained pieces.
 TEXT_TEMPLATE = (
-    "{% for message in messages %}{{ '### ' + message['role'] + '\n' }}"
+    _BEGIN + "{% for message in messages %}{{ '### ' + message['role'] + '\n' }}"
     "{% if message['role'] == 'assistant' %}" + _REPLY + "{% else %}{{ message['content'] }}{% endif %}"
     "{{ '\n\n' }}{% endfor %}{% if add_generation_prompt %}{{ '### assistant\n' }}{% endif %}"
 )
