@@ -123,7 +123,9 @@ def test_dpo_killed_and_run_again_gives_the_bytes_of_an_undisturbed_run(
 
 
 def test_dpo_with_lora_is_merged(tuning_base, pairs, tmp_path):
-    config = CONFIG.model_copy(update={"lora": LoraSettings(rank=4), "learning_rate": 1e-2, "epochs": 1})
+    config = CONFIG.model_copy(
+        update={"lora": LoraSettings(rank=4), "learning_rate": 1e-2, "epochs": 1, "precision": "bf16"}
+    )
     report = tune(tuning_base, pairs, tmp_path / "lora", config)
     assert report.figures["held_out"]["after"]["reward_margin"] > 0
     assert report.figures["merge_difference"] < 1e-4

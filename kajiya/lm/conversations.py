@@ -1,5 +1,6 @@
 """Conversations as token ids: the chat template, and what of it counts in the loss."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,14 @@ def encode_conversation(
 
 
 def control_token_in(tokenizer: PreTrainedTokenizerFast, turns: list[dict[str, str]]) -> str | None:
-    """A control token spelt out in a message: it would end the turn or change the speaker."""
+    """What in a message would end the turn or change the speaker: a control token, or a heading of TEXT_TEMPLATE."""
     for turn in turns:
         for token in tokenizer.all_special_tokens:
             if token in turn["content"]:
                 return str(token)
+        if tokenizer.chat_template == TEXT_TEMPLATE and (found := _HEADING.search(turn["content"])):
+            return found[0]
     return None
+
+
+_HEADING = re.compile(r"^### (system|user|assistant)$", re.MULTILINE)

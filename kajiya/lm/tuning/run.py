@@ -126,7 +126,8 @@ def write_model(
 
     samples: token ids on which a merged model must say what base and updates say.
     """
-    model, difference = trainer.model, None
+    # Without the wrapper that computes in bf16: a merged model is compared by its weights.
+    model, difference = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False), None
     trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
     if config.lora:
         tuned = merge(model, places.base)
