@@ -190,6 +190,9 @@ def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
         for name in recipe.evaluate.get("chat_variants") or ()
         if name not in recipe.parents() or not recipe.is_tuned(name)
     ]
+    replayed = (recipe.pretrain.get("replay") or {}).get("sources") or ()
+    if recipe.sources and (strange := sorted(set(replayed) - recipe.sources.keys())):
+        found.append((["pretrain", "replay", "sources"], f"no source `{strange[0]}` under `sources`."))
     weighted = set(recipe.tokenize.get("weights") or {}) if recipe.sources else set()
     if strange := sorted(weighted - recipe.sources.keys()):
         found.append((["tokenize", "weights"], f"no source `{strange[0]}` under `sources`."))

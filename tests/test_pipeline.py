@@ -328,3 +328,27 @@ def group_and_children(root_pid):
         found.update(children)
         stack += children
     return found
+
+
+def test_shrunk_recipe_runs_by_its_command_and_leaves_the_project_alone(finished, tmp_path):
+    """A recipe that is not active, with an extended tokenizer; the sample's corpus comes from DVC's cache."""
+    root = clone(finished[0], tmp_path / "kajiya")
+    (root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {finished[0] / '.dvc' / 'cache'}\n")
+    before = {name: (root / name).read_bytes() for name in ("dvc.lock", "params.yaml", "dvc.yaml")}
+
+    done = kajiya(root, "run", "--recipe", "elyza-7b-fast", "--shrink")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    ended = outcomes(done.stdout)
+    corpus = ("sample", "crawl", "clean", "dedupe", "decontaminate", "validate")
+    assert {state for name, state in ended.items() if name.partition("@")[0] in corpus} == {"restored"}
+    assert ended["register@elyza-7b-fast-shrunk"] == "ran"
+    small = root / "shrunk" / "elyza-7b-fast"
+    assert (small / "dvc.yaml").read_bytes() == before["dvc.yaml"]
+    assert {name: (root / name).read_bytes() for name in before} == before
+    assert not {"data", "models", "mlflow.db"} & {path.name for path in root.iterdir()}
+    lineage = json.loads((small / "registered/elyza-7b-fast-shrunk/awq/lineage.json").read_bytes())
+    assert lineage["shrunk"]["recipe"] == "elyza-7b-fast"
+    assert lineage["code"]["commit"]
+    assert lineage["code"]["dirty"] is False
+    assert "current" in kajiya(root, "status", "--recipe", "elyza-7b-fast", "--shrink").stdout

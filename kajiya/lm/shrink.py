@@ -5,7 +5,7 @@ Text comes from the embedded sample, since the real sources are not there.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kajiya.lm.shape import LlamaShape
@@ -21,7 +21,7 @@ _BATCH = {"global_batch_sequences": 8, "micro_batch_sequences": 2}
 _HEAD_SIZE, _FFN_MULTIPLE = 16, 32
 _VOCABULARY = {"train": 3000, "base": 1600}
 # The sample holds some 400,000 characters; a share of each source as the recipe has it.
-_MIXED_TOKENS = 60_000
+_MIXED_TOKENS = 30_000
 
 _SAMPLE = "data/sample"
 _BROUGHT = "inputs/shrunk-conversations"
@@ -40,7 +40,7 @@ def shrink(name: str, sha256: str, recipe: Recipe, sample: Mapping[str, RecipeSo
         "variants": {key: _variant(recipe, key) for key in recipe.variants},
         "tokenizer": _tokenizer(recipe, sample),
         "tokenize": _tokenize(recipe, sample),
-        "pretrain": _pretrain(recipe),
+        "pretrain": _pretrain(recipe, sample),
         **{
             key: {k: _tuning(one, recipe) for k, one in getattr(recipe, key).items()}
             for key in ("sft", "dpo")
@@ -135,6 +135,8 @@ def _tokenize(recipe: Recipe, sample: Mapping[str, RecipeSource]) -> dict[str, A
     small = {**recipe.tokenize, "validation_share": 0.05}
     if "tokens" in small:
         small["tokens"] = _MIXED_TOKENS
+    if "keep_together" in small:
+        small["keep_together"] = _stand_ins(small["keep_together"], recipe, sample)
     return _with_weights(small, recipe, sample)
 
 
@@ -154,7 +156,11 @@ def _stand_in(name: str, recipe: Recipe, sample: Mapping[str, RecipeSource]) -> 
     return sample_source(recipe.sources[name], sample) if name in recipe.sources else name
 
 
-def _pretrain(recipe: Recipe) -> dict[str, Any]:
+def _stand_ins(names: Iterable[str], recipe: Recipe, sample: Mapping[str, RecipeSource]) -> list[str]:
+    return list(dict.fromkeys(_stand_in(name, recipe, sample) for name in names))
+
+
+def _pretrain(recipe: Recipe, sample: Mapping[str, RecipeSource]) -> dict[str, Any]:
     given = recipe.pretrain
     real = LlamaShape(**given.get("model", {}))
     context = real.context // CONTEXT_DIVISOR
@@ -162,6 +168,10 @@ def _pretrain(recipe: Recipe) -> dict[str, Any]:
     fewer = _STEPS / given["steps"] if given.get("steps") else 1 / 1000
     scaled = _scale_steps(given, fewer)
     ranks = min(2, given.get("ranks", 1))
+    if replay := scaled.get("replay"):
+        scaled["replay"] = {**replay, "sources": _stand_ins(replay["sources"], recipe, sample)}
+    if forgetting := scaled.get("forgetting"):
+        scaled["forgetting"] = _forgetting(forgetting, recipe, sample)
     return {
         **{key: one for key, one in scaled.items() if key != "epochs"},
         **_BATCH,
@@ -173,15 +183,30 @@ def _pretrain(recipe: Recipe) -> dict[str, Any]:
         "save_every_steps": _STEPS // 2,
         "validate_every_steps": _STEPS // 2,
         "log_every_steps": 1,
-        "validation_sequences": 4,
+        "validation_sequences": 32,
     }
 
 
+def _forgetting(
+    settings: Mapping[str, Any], recipe: Recipe, sample: Mapping[str, RecipeSource]
+) -> dict[str, Any]:
+    """The same kinds of measures; the sample has one set of texts in English, and one of multiple choice."""
+    small = {**settings, "every_steps": _STEPS // 2, "text_tokens": 1000}
+    if "sources" in small:
+        small["sources"] = _stand_ins(small["sources"], recipe, sample)
+    if small.get("texts"):
+        small["texts"] = ["english"]
+    if tasks := small.get("tasks"):
+        few = {"items": 4, "shots": min(1, max(task.get("shots", 0) for task in tasks.values()))}
+        small["tasks"] = {"jcommonsenseqa": {**next(iter(tasks.values())), **few}}
+    return small
+
+
 def _scale_steps(settings: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """Settings with every count of steps made smaller, at any depth."""
+    """Settings with every count of steps made smaller, at any depth; guards judge by the scatter of many steps."""
     return {
         key: _scale_steps(one, factor)
-        if isinstance(one, dict)
+        if isinstance(one, dict) and key != "guards"
         else max(1, round(one * factor))
         if key.endswith("_steps") and isinstance(one, int)
         else one
