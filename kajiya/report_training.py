@@ -177,7 +177,11 @@ def _speed_rows(rows: list[Row]) -> list[dict[str, Any]]:
     values: dict[str, list[float]] = {}
     for row in rows:
         for key, value in row.items():
-            if key not in ("step", "time", "ranks") and isinstance(value, int | float) and not isinstance(value, bool):
+            if (
+                key not in ("step", "time", "ranks")
+                and isinstance(value, int | float)
+                and not isinstance(value, bool)
+            ):
                 values.setdefault(key, []).append(float(value))
     return [
         {"name": key.replace("_", " "), "median": statistics.median(found), "last": found[-1]}
