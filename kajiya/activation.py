@@ -68,7 +68,8 @@ def remove_recipe(params: Path, name: str, recipes: Path) -> list[str]:
 def still_to_do(root: Path, name: str, recipe: Recipe) -> Iterator[str]:
     """What a person must bring before the recipe can run, in words."""
     if recipe.base and not (root / recipe.base.folder / "config.json").exists():
-        yield f"{recipe.base.folder}: the base model, {recipe.base.hub}. {recipe.base.license}. {recipe.base.fetch}"
+        words = (f"the base model, {recipe.base.hub}", recipe.base.license, recipe.base.fetch)
+        yield f"{recipe.base.folder}: {'. '.join(one for one in words if one)}"
     for folder, what in (recipe.about.bring if recipe.about else {}).items():
         if not (root / folder).exists():
             yield f"{folder}: {what}"

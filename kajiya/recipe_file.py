@@ -43,14 +43,14 @@ class BaseModelNote(Settings):
     """The model that a recipe continues from."""
 
     hub: str
-    """Its name on the Hugging Face hub."""
-    revision: str
+    """Its name on the Hugging Face hub, or yours for it."""
+    revision: str | None = None
     """Which commit of it is meant, in words."""
-    license: str
+    license: str | None = None
     """What its publisher asks of users."""
     folder: str
     """Where the recipe expects it."""
-    fetch: str
+    fetch: str | None = None
     """The command that brings it there."""
     shape: dict[str, Any]
     """Its dials, as under `pretrain.model`: to count parameters before it is fetched, and to make a small one of
