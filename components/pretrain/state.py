@@ -38,8 +38,6 @@ class Progress:
     """Steps done, left out ones among them."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     """Of metrics.jsonl."""
-    extra: dict[str, Any] = field(default_factory=dict)
-    """JSON values that other parts of the loop want back after a restart, by their name."""
 
     def metrics(self) -> str:
         return "".join(json.dumps(row) + "\n" for row in self.rows)
@@ -68,7 +66,6 @@ class State:
         facts = {
             "optimizer_steps": engine.optimizer_steps(),
             "guard": progress.guard.to_json(),
-            "extra": progress.extra,
         }
         files = {_rows_name(engine.rank): _npy(self.fed.take())}
         if engine.rank == 0:
@@ -141,7 +138,7 @@ class State:
             except (OSError, ValueError, KeyError):
                 continue  # damaged, which is said when it is tried
             if undone:
-                shutil.rmtree(checkpoint.step_folder(self._checkpoints, step))
+                checkpoint.drop(self._checkpoints, step)
 
     def _load(self, step: int) -> None:
         folder = checkpoint.step_folder(self._checkpoints, step)
@@ -152,7 +149,7 @@ class State:
         self._engine.restore(manifest["optimizer_steps"])
         lines = (folder / "metrics.jsonl").read_text().splitlines()
         guard = Guard.from_json(self.progress.guard.settings, manifest["guard"])
-        self.progress = Progress(guard, step, [json.loads(line) for line in lines], manifest["extra"])
+        self.progress = Progress(guard, step, [json.loads(line) for line in lines])
         self._committed = manifest["samples"]
 
     def _read_journal(self) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +54,20 @@ def publish(folder: Path, step: int, manifest: dict[str, Any], retention: Retent
     path.write_text(json.dumps(content | {"checksum": _own_checksum(content)}, sort_keys=True) + "\n")
     flush(path)
     flush(partial)
-    target = step_folder(folder, step)
-    shutil.rmtree(target, ignore_errors=True)  # damaged or undone, if any: a good one would have been used
-    partial.replace(target)
+    drop(folder, step)  # damaged or undone, if any: a good one would have been used
+    partial.replace(step_folder(folder, step))
     flush(folder)
     for dropped in retention.dropped(list_steps(folder), step):
-        shutil.rmtree(step_folder(folder, dropped))
+        drop(folder, dropped)
+
+
+def drop(folder: Path, step: int) -> None:
+    """Remove a checkpoint, if it is there: moved aside first, so that a kill leaves no half of it."""
+    found = step_folder(folder, step)
+    if found.exists():
+        aside = folder / ".partial" / f"dropped-{step:08d}-{time.monotonic_ns()}"
+        aside.parent.mkdir(exist_ok=True)
+        shutil.rmtree(found.replace(aside))
 
 
 def newest_good(
