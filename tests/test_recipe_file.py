@@ -108,3 +108,20 @@ def test_run_of_a_recipe_that_drifted_is_refused_with_the_remedy(tmp_path: Path)
     for recipe in (None, "r"):
         with pytest.raises(KajiyaError, match=r"`variants` lacks r-base.*`kajiya recipes add r`"):
             check_recipes(tmp_path, recipe)
+
+
+def test_run_with_a_source_that_the_mixture_does_not_weigh_is_refused_before_the_crawl(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "r.yaml").write_text(
+        "description: d\ntokenize: {weights: {web: 0.4, old: 0.6}}\n"
+    )
+    params = {
+        "sources": {"web": {}, "news": {}},
+        **entries_of("r", load_recipe(tmp_path / "recipes/r.yaml"), "b"),
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+
+    with pytest.raises(KajiyaError, match=r"names old, which(.|\n)*lacks news.*\(0 leaves it out"):
+        check_recipes(tmp_path, "r")
