@@ -173,7 +173,8 @@ def _pretrain(recipe: Recipe, sample: Mapping[str, RecipeSource]) -> dict[str, A
     if forgetting := scaled.get("forgetting"):
         scaled["forgetting"] = _forgetting(forgetting, recipe, sample)
     return {
-        **{key: one for key, one in scaled.items() if key != "epochs"},
+        # Compiling takes half a minute on a CPU, far longer than the training.
+        **{key: one for key, one in scaled.items() if key not in {"epochs", "compile"}},
         **_BATCH,
         "model": shape,
         "steps": _STEPS,
