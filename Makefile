@@ -10,7 +10,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up bench-corpus lock clean
+.PHONY: help demo test lint up bench-corpus bench-train lock clean
 
 help: ## show this list
 	@echo "kajiya: from raw Japanese sources to a registered, quantized language model"
@@ -37,6 +37,9 @@ up: $(READY) ## the Prefect and MLflow servers on loopback, until Ctrl-C
 
 bench-corpus: $(READY) $(PEERS)/.ready ## the corpus stages beside their peers, about ten minutes on a quiet machine
 	$(BIN)/python -m benchmarks.corpus --peers $(PEERS)/bin/python
+
+bench-train: $(READY) ## training beside its peers, about six minutes on two quiet cores; more where there is a GPU
+	$(BIN)/python -m benchmarks.train
 
 $(PEERS)/.ready: benchmarks/requirements.txt
 	@echo "Making $(PEERS) from benchmarks/requirements.txt: 0.7 GB."

@@ -1,0 +1,73 @@
+"""The results of the training benchmark as Markdown, and the machine that they are of."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+_BEGIN, _END = "<!-- training -->\n", "<!-- end -->"
+_HEAD = """\
+| work | unit | ours | beside | its value | ratio | goal | loss, ours / its |
+|---|---|--:|---|--:|--:|--:|---|"""
+
+
+def machine() -> dict[str, Any]:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """What the terminal and docs/performance.md show."""
+    rows = results["rows"]
+    lines = [_HEAD, *(f"| {' | '.join(_cells(row))} |" for row in rows)]
+    for row in rows:
+        if row.get("ours_mfu"):
+            full = row["ours_mfu_full_attention"]
+            lines += ["", f"{row['work']}: MFU {row['ours_mfu']:.3f} ({full:.3f} with attention in full)."]
+    measured = [row for row in rows if row.get("load") is not None]
+    dates, loads = sorted(row["date"] for row in measured), sorted(row["load"] for row in measured)
+    if measured:
+        where = f"{results['machine']['processor']}, load average {loads[0]} to {loads[-1]}"
+        lines += ["", f"Measured {dates[0]} to {dates[-1]} on {where}. Other rows by their own commands."]
+    return "\n".join(lines)
+
+
+def _cells(row: Row) -> list[str]:
+    if row["ours"] is None:
+        return [row["work"], "", f"not measured: {row['reason']}", row["peer"] or "-", "", "", "", ""]
+    losses = [f"{row[side][-1]['loss']:.4f}" for side in ("ours_turns", "peer_turns") if row.get(side)]
+    return [
+        row["work"],
+        row["unit"],
+        _number(row["ours"]),
+        row["peer"] or "-",
+        _number(row["peer_value"]),
+        _number(row["ratio"]),
+        _goal(row),
+        " / ".join(losses) or "-",
+    ]
+
+
+def _goal(row: Row) -> str:
+    """Of the ratio, or of our value."""
+    return f"{_number(row['ratio_goal'])} x" if row.get("ratio_goal") else _number(row.get("goal"))
+
+
+def with_table(results: dict[str, Any], document: str) -> str:
+    """The document with what stands between `<!-- training -->` and `<!-- end -->` made anew."""
+    before, begin, rest = document.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise ValueError("no table `training` in the document")
+    return f"{before}{begin}{table(results)}\n{end}{after}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
