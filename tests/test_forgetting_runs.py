@@ -68,8 +68,10 @@ def write_base(folder: Path, tokenizer: Path) -> Path:
     model = fresh_model(llama_config(small().model, PIECES, special), seed=1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     rng = np.random.default_rng(2)
+    english = language(rng, 20_000, 1)
     for _ in range(80):
-        ids = torch.from_numpy(np.stack([language(rng, 17, 1) for _ in range(16)]))
+        begins = rng.integers(0, len(english) - 17, 16)
+        ids = torch.from_numpy(np.stack([english[begin : begin + 17] for begin in begins]))
         model(input_ids=ids, labels=ids).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
