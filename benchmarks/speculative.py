@@ -3,7 +3,7 @@
     python -m benchmarks.speculative            # trains two models on the same text, then measures
     python -m benchmarks.speculative --steps 20 # less of both, to see that it runs
 
-A small draft and a model about thirty times its size learn the same text for the same number of steps. Then
+A small draft and a model about forty times its size learn the same text for the same number of steps. Then
 both continue texts they have not seen, greedily, on one thread; every text must come out the same on all
 sides. Seconds are CPU seconds of the process: on a busy machine wall time says nothing. Rows go to
 results/speculative.json: work, unit, ours, peer, peer_value, ratio, cores, input, command, date.
@@ -72,7 +72,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=200, help="of training, for each of the two")
+    parser.add_argument("--steps", type=int, default=120, help="of training, for each of the two")
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=96, help="continued per prompt")
     parser.add_argument("--rounds", type=int, default=2, help="every side in turn; the best counts")
@@ -200,7 +200,7 @@ def _record(
         "cores": 1,
         "input": f"{options.prompts} texts of 24 tokens, {options.tokens} more each; {sizes} parameters, fp32, "
         f"{options.steps} steps on {inputs.describe()}",
-        "command": f"python -m benchmarks.speculative --steps {options.steps}",
+        "command": f"python -m benchmarks.speculative {' '.join(sys.argv[1:])}".rstrip(),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
     }
     rows = [

@@ -17,9 +17,11 @@ from transformers import DynamicCache
 # How many tokens are guessed at first, and at most. The number grows while all guesses hold.
 _FIRST_GUESSES, _MOST_GUESSES = 4, 12
 
-# A draft that is less sure than this of its next token is more often wrong than the pass is worth. The
-# test asks only for the highest probability, never which token was drawn: samples stay unbiased.
-_LEAST_CONFIDENCE = 0.35
+# A draft that is less sure than this of its next token is more often wrong than its pass is worth: with a
+# draft of a tenth of the time. On two barely trained models 0.35 and 0.2 let it guess too seldom (0.75 of the
+# speed without a draft), 0.1 gave 0.98 and 0.0 gave 0.94. The test asks only for the highest probability, never which
+# token was drawn: samples stay unbiased.
+_LEAST_CONFIDENCE = 0.1
 
 
 @dataclass(frozen=True)
