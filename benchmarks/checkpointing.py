@@ -82,9 +82,8 @@ class Cost:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--interval-seconds", type=float, default=60.0, help="of training between two checkpoints"
-    )
+    parser.add_argument("--interval-seconds", type=float, default=60.0, help="that shares are of")
+    parser.add_argument("--steps", type=int, default=10, help="trained with one checkpoint among them")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--layers", type=int, default=6)
