@@ -1,10 +1,10 @@
-"""What checkpoints cost the training: `python -m benchmarks.checkpointing`, about eight minutes on a quiet machine.
+"""What checkpoints cost the training: `python -m benchmarks.checkpointing`, minutes on a quiet machine.
 
-The trainer of the stage runs in this process, one rank on plain torch, in turns: without checkpoints, with one
-every `--interval-seconds`, and (the peer) with the same written within the step, as trainers do that have no thread
-for it. What is measured is one interval with the second checkpoint in its middle: the first one allocates
-memory that the others use again. On a machine that does other work the whole wall time says nothing; the
-standstill in the step and the CPU time of the copying and writing threads alone are told beside it.
+The trainer of the stage runs in this process, one rank on plain torch, in turns: without checkpoints, with one in
+some steps, and (the peer) with the same written within the step, as trainers do that have no thread for it. What is
+measured is the second checkpoint: the first one allocates memory that the others use again. Its seconds are
+told as a share of `--interval-seconds` between two checkpoints. On a machine that does other work wall time says
+little; the CPU time of the copying and writing threads stands beside it.
 """
 
 import argparse
@@ -82,7 +82,9 @@ class Cost:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--interval-seconds", type=float, default=60.0, help="that shares are of")
+    parser.add_argument(
+        "--interval-seconds", type=float, default=60.0, help="of training between two checkpoints"
+    )
     parser.add_argument("--steps", type=int, default=10, help="trained with one checkpoint among them")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--hidden", type=int, default=512)
@@ -97,17 +99,15 @@ def main(argv: list[str] | None = None) -> None:
         )
         world = write_world(Path(folder))
         shape = {"hidden_size": arguments.hidden, "layers": arguments.layers, "heads": 8, "context": CONTEXT}
-        step_seconds = measure(world, shape, "without", 4).wall / 4
-        every = max(2, round(arguments.interval_seconds / step_seconds))
         costs: dict[str, list[Cost]] = {kind: [] for kind in KINDS}
         for _ in range(arguments.rounds):
             for kind in KINDS:
-                costs[kind].append(measure(world, shape, kind, every))
+                costs[kind].append(measure(world, shape, kind, arguments.steps))
         parameters = json.loads((Path(folder) / "without" / "work" / "figures.json").read_text())[
             "parameters"
         ]
         torch.distributed.destroy_process_group()
-    row = make_row(costs, parameters, every, arguments)
+    row = make_row(costs, parameters, arguments)
     arguments.out.write_text(json.dumps({"rows": [row]}, indent=2) + "\n")
     print(json.dumps(row, indent=2))
 
@@ -189,35 +189,35 @@ def write_world(folder: Path) -> Path:
     return folder
 
 
-def make_row(
-    costs: dict[str, list[Cost]], parameters: int, every: int, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    sums = {
-        kind: {name: sum(getattr(cost, name) for cost in found) for name in ("wall", "cpu", "held", "worked")}
+def make_row(costs: dict[str, list[Cost]], parameters: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    means = {
+        kind: {
+            name: sum(getattr(cost, name) for cost in found) / len(found)
+            for name in ("wall", "cpu", "held", "worked")
+        }
         for kind, found in costs.items()
     }
-    calm = sums["without"]
-    held = {kind: sums[kind]["held"] / sums[kind]["wall"] for kind in ("beside", "within")}
+    interval = arguments.interval_seconds
+    held = {kind: means[kind]["held"] / interval for kind in ("beside", "within")}
     return {
         "name": "checkpointing",
-        "work": f"checkpoints of {parameters / 1e6:.0f}M parameters ({12 * parameters / 1e9:.2f} GB) while training, fp32",
+        "work": f"a checkpoint of {parameters / 1e6:.0f}M parameters ({12 * parameters / 1e9:.2f} GB) every "
+        f"{interval:g} s of training, fp32",
         "unit": "share of the wall time in which the training stands still",
         "ours": round(held["beside"], 4),
         "goal": GOAL,
         "peer": "the same, written within the step",
         "peer_value": round(held["within"], 4),
         "ratio": round(held["within"] / held["beside"], 2),
-        "cpu_of_saving": round(sums["beside"]["worked"] / sums["beside"]["cpu"], 4),
-        "more_wall_time": round(sums["beside"]["wall"] / calm["wall"] - 1, 4),
-        "more_cpu_time": round(sums["beside"]["cpu"] / calm["cpu"] - 1, 4),
+        "share_of_cpu_time": round(means["beside"]["worked"] / interval, 4),
+        "share_of_wall_time_lost": round((means["beside"]["wall"] - means["without"]["wall"]) / interval, 4),
         "seconds": {
-            kind: {name: round(value, 2) for name, value in found.items()} for kind, found in sums.items()
+            kind: {name: round(value, 2) for name, value in found.items()} for kind, found in means.items()
         },
         "load_average": round(os.getloadavg()[1], 1),
         "cores": len(os.sched_getaffinity(0)),
-        "input": f"random tokens; a checkpoint every {every} steps, about {arguments.interval_seconds:g} s; "
-        f"{arguments.rounds} rounds",
-        "command": "python -m benchmarks.checkpointing",
+        "input": f"random tokens; one checkpoint in {arguments.steps} steps, {arguments.rounds} rounds",
+        "command": f"python -m benchmarks.checkpointing --steps {arguments.steps} --rounds {arguments.rounds}",
         "date": date.today().isoformat(),
     }
 

@@ -60,8 +60,8 @@ def disturb(world, config, out: Path, step: int, number: int, ranks: int = 2) ->
     assert wait_for_step(stage, out, step), (out.parent / f"{out.name}.log").read_text()
     if number == signal.SIGKILL:
         signal_all(rank_processes(out)[-1:], number)
-    else:
-        stage.send_signal(number)
+    else:  # to all, as a machine that goes does; by way of the launcher alone the last step might be quicker
+        signal_all([stage.pid, *rank_processes(out)], number)
     assert stage.wait() == TRY_AGAIN
 
 
@@ -85,7 +85,7 @@ def test_two_ranks_killed_end_in_the_same_bytes_and_with_other_ranks_within_the_
 
     changed = tmp_path / "changed" / "base"
     disturb(world, config, changed, 24, signal.SIGTERM, ranks=1)
-    assert 24 <= saved_steps(changed)[-1] < 40
+    assert 24 <= saved_steps(changed)[-1] < 60
     train(world, config, changed)
     assert [event["ranks"] for event in events(changed) if event["event"] == "begin"] == [2, 1, 2]
     assert contents(changed)["samples.parquet"] == contents(whole)["samples.parquet"]
