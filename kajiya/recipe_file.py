@@ -5,7 +5,7 @@ settings class reads its section, and `kajiya run` has all of them read before t
 """
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import Field
@@ -49,7 +49,8 @@ class BaseModelNote(Settings):
     license: str | None = None
     """What its publisher asks of users."""
     folder: str
-    """Where the recipe expects it."""
+    """Where the recipe expects it: inside the project. A base that lies elsewhere is named in params.yaml
+    (`recipes`)."""
     fetch: str | None = None
     """The command that brings it there."""
     shape: dict[str, Any]
@@ -180,6 +181,8 @@ def _problems(recipe: Recipe) -> list[tuple[list[str], str]]:
 def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
     """Where one part of the file speaks of another that is not so."""
     found: list[tuple[list[str], str]] = []
+    if recipe.base and (problem := _problem_of_folder(recipe.base.folder)):
+        found.append((["about", "base", "folder"], problem))
     for path in recipe.published:
         try:
             setting_at(recipe, path)
@@ -197,6 +200,16 @@ def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
     if strange := sorted(weighted - recipe.sources.keys()):
         found.append((["tokenize", "weights"], f"no source `{strange[0]}` under `sources`."))
     return found
+
+
+def _problem_of_folder(folder: str) -> str | None:
+    path = PurePosixPath(folder)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        return (
+            f"`{folder}` does not lie inside the project. Write a folder such as inputs/llama-2-7b, and name the "
+            "place where yours lies under `recipes` in params.yaml."
+        )
+    return f"{NO_BASE} stands for no base. Write another folder." if path == PurePosixPath(NO_BASE) else None
 
 
 def _problems_of(recipe: Recipe, name: str, variant: Variant) -> list[str]:

@@ -65,6 +65,16 @@ def test_recipe_that_does_not_hang_together_names_line_and_remedy(
         load_recipe(write(tmp_path, CHAIN.replace(old, new, 1)))
 
 
+@pytest.mark.parametrize("folder", ["/data/llama", "../../llama", "inputs/../../llama", ".", "inputs/none"])
+def test_base_whose_folder_is_not_the_projects_is_refused_with_line_and_remedy(
+    folder: str, tmp_path: Path
+) -> None:
+    base = f"{{hub: h, folder: {folder}, shape: {{size: 7B}}, vocabulary_size: 9}}"
+
+    with pytest.raises(KajiyaError, match=r":2: about\.base\.folder: .*Write a(nother)? folder"):
+        load_recipe(write(tmp_path, f"description: d\nabout: {{name: n, base: {base}}}\n"))
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")))
 def test_every_recipe_of_the_repository_hangs_together(name: str) -> None:
     assert load_recipe(ROOT / "recipes" / f"{name}.yaml").description

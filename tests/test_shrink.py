@@ -10,12 +10,13 @@ import yaml
 
 from flows.graph import Graph, Stage, open_repo, read_graph
 from kajiya.dvc_lock import file_hash, folder_hash
+from kajiya.errors import KajiyaError
 from kajiya.lineage import collect_lineages
 from kajiya.lm.model import read_config
 from kajiya.lm.recipe_plan import plan_recipe
 from kajiya.lm.shape import LlamaShape
 from kajiya.lm.shrink import shrink, shrink_shape
-from kajiya.lm.shrunk_project import make_project, shrunk_name
+from kajiya.lm.shrunk_project import make_inputs, make_project, shrunk_name
 from kajiya.lm.small_base import make_small_base
 from kajiya.lm.tokenizer import load_tokenizer
 from kajiya.recipe_file import Recipe, load_recipe
@@ -71,6 +72,26 @@ def test_sources_of_one_kind_are_summed_on_the_one_that_stands_in() -> None:
         "files": 0.4,
         "c4": 0.55,
     }
+
+
+@pytest.mark.parametrize("way", ["absolute", "dots", "link"])
+def test_real_base_outlives_the_making_of_a_shrunk_one(way: str, tmp_path: Path) -> None:
+    project, real = tmp_path / "shrunk" / "r", tmp_path / "real"
+    (project / "inputs").mkdir(parents=True)
+    real.mkdir()
+    (real / "model.safetensors").write_bytes(b"weights")
+    (project / "inputs" / "link").symlink_to(real)
+    folder = {"absolute": str(real), "dots": "../../real", "link": "inputs/link"}[way]
+    recipe = read("elyza-7b")
+    base = recipe.base.model_copy(update={"folder": folder})
+    outside = recipe.model_copy(update={"about": recipe.about.model_copy(update={"base": base})})
+
+    with pytest.raises(KajiyaError, match=r"is not inside .*Nothing was touched"):
+        make_inputs(project, outside, {"variants": {}})
+
+    small = shrink("r", "0" * 64, outside, read("smoke").sources)
+    assert small["about"]["base"]["folder"] == ("inputs/link" if way == "link" else "inputs/real")
+    assert (real / "model.safetensors").read_bytes() == b"weights"
 
 
 def test_recipe_that_stops_at_forbidden_records_gets_such_as_have_none() -> None:

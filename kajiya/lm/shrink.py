@@ -6,6 +6,7 @@ Text comes from the embedded sample, since the real sources are not there.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from kajiya.lm.shape import LlamaShape
@@ -99,6 +100,8 @@ def _about(recipe: Recipe) -> dict[str, Any]:
     assert recipe.about is not None
     small = {
         **base.model_dump(),
+        # Of its own, wherever the real one lies: what is in it is replaced.
+        "folder": f"inputs/{PurePosixPath(base.folder).name}",
         "shape": shrink_shape(LlamaShape(**base.shape)).model_dump(exclude={"size"}),
         "vocabulary_size": _VOCABULARY["base"],
         "fetch": "made on the spot, with random weights",

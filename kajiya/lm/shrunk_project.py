@@ -70,7 +70,8 @@ def make_inputs(folder: Path, recipe: Recipe, content: dict[str, Any]) -> None:
     if base := recipe.base:
         dials = {"shape": base.shape, "vocabulary_size": base.vocabulary_size}
         _once(
-            folder / base.folder,
+            folder,
+            base.folder,
             dials,
             lambda out: make_small_base(LlamaShape(**base.shape), base.vocabulary_size, out),
         )
@@ -80,11 +81,20 @@ def make_inputs(folder: Path, recipe: Recipe, content: dict[str, Any]) -> None:
             for one in recipe.variants.values()
             if str(one.instructions).startswith("inputs/")
         )
-        _once(folder / str(data), {}, write_human_conversations)
+        _once(folder, str(data), {}, write_human_conversations)
 
 
-def _once(out: Path, dials: dict[str, Any], make: Any) -> None:
-    """Make a folder whole, with a note beside it of what it was made by; not again while that is the same."""
+def _once(project: Path, name: str, dials: dict[str, Any], make: Any) -> None:
+    """Make a folder whole, with a note beside it of what it was made by; not again while that is the same.
+
+    What lies there is deleted first, so the folder must be the shrunk project's own, links followed.
+    """
+    out, inside = project / name, project.resolve()
+    if out.resolve() == inside or not out.resolve().is_relative_to(inside):
+        raise KajiyaError(
+            f"{name}: leads to {out.resolve()}, which is not inside {inside}, and --shrink would replace what lies "
+            "there. Nothing was touched. Remove the link that leads there, or name a folder inside the project."
+        )
     code = hashlib.sha256(Path(__file__).with_name("small_base.py").read_bytes()).hexdigest()
     note = json.dumps({"dials": dials, "code": code}, sort_keys=True)
     beside = out.with_name(f"{out.name}.made.json")
