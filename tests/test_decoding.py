@@ -159,6 +159,52 @@ def test_text_after_a_prompt_keeps_its_space_where_the_tokenizer_drops_the_first
     assert TextStream(backend, []).push([0]) == "Once"
 
 
+@pytest.fixture
+def bytes_alone():
+    """A tokenizer whose pieces are the 256 bytes; the id of a piece is its byte."""
+    backend = Tokenizer(models.BPE({f"<0x{byte:02X}>": byte for byte in range(256)}, [], byte_fallback=True))
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    return backend
+
+
+@pytest.mark.parametrize("prompt", ["髙髙\n", "髙" * 9, "a髙é\n😀", "😀😀", "\ufffd髙髙\ufffd", "abc", ""])
+def test_text_after_a_prompt_of_bytes_is_whole(bytes_alone, prompt):
+    stream = TextStream(bytes_alone, list(prompt.encode()))
+
+    pieces = [stream.push([byte]) for byte in "鬱鬱鬱z😀".encode()]
+
+    assert [piece for piece in pieces if piece] == ["鬱", "鬱", "鬱", "z", "😀"]
+
+
+def test_character_that_the_prompt_began_is_shown_when_it_ends(bytes_alone):
+    *begun, last = "髙髙鬱".encode()
+    stream = TextStream(bytes_alone, begun)
+
+    assert [stream.push([last]), stream.push([*b"z"])] == ["鬱", "z"]
+
+
+def test_bytes_of_no_character_leave_the_text_around_them(bytes_alone):
+    bytes_alone.add_tokens(["z"])
+    stream = TextStream(bytes_alone, [*b"\n"])
+
+    pieces = [
+        stream.push([one]) for one in [*"鬱".encode(), 0xFF, bytes_alone.token_to_id("z"), *"鬱".encode()]
+    ]
+
+    assert [piece for piece in pieces if piece] == ["鬱", "\ufffdz", "鬱"]
+
+
+def test_special_token_within_an_answer_leaves_the_space_after_it():
+    backend = Tokenizer(models.WordLevel({"▁Once": 0, "▁upon": 1, "<|user|>": 2}, unk_token="▁upon"))
+    backend.add_special_tokens(["<|user|>"])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    stream = TextStream(backend, [0])
+
+    assert [stream.push([one]) for one in (1, 2, 2, 1)] == [" upon", "", "", " upon"]
+
+
 @pytest.mark.parametrize(
     ("pieces", "stops", "shown"),
     [

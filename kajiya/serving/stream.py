@@ -1,11 +1,15 @@
 """Tokens as they come to text as it may be shown: whole characters, and nothing of a stop string."""
 
+import re
+
 from tokenizers import Tokenizer
 
 _BROKEN = "\ufffd"
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 # Tokens of the prompt that are decoded with the first new ones: a space in front of a text is dropped by
-# many tokenizers, and one in the middle is not.
+# many tokenizers, and one in the middle is not. More where they would begin within a character: one that is
+# cut makes a decoder call the whole run of byte pieces unreadable.
 _CONTEXT = 6
 
 
@@ -14,8 +18,10 @@ class TextStream:
 
     def __init__(self, tokenizer: Tokenizer, prompt: list[int]) -> None:
         self._tokenizer = tokenizer
-        self._ids = prompt[-_CONTEXT:]
-        self._settled, self._shown = 0, len(self._ids)
+        begin = max(len(prompt) - _CONTEXT, 0)
+        self._ids = prompt[begin - self._bytes_of_cut_character(prompt[:begin]) :]
+        # A character that the prompt leaves unfinished is shown with the answer that ends it.
+        self._settled, self._shown = 0, len(self._ids) - self._bytes_of_cut_character(self._ids)
 
     def push(self, ids: list[int], last: bool = False) -> str:
         """What the tokens add. A character whose bytes have not all come waits, unless these are the last."""
@@ -24,11 +30,27 @@ class TextStream:
         now = self._decode(self._ids[self._settled :])
         if now.endswith(_BROKEN) and not last:
             return ""
-        self._settled, self._shown = self._shown, len(self._ids)
-        return now[len(before) :]
+        # Bytes that are no character spoil those before them in their run; these have been shown already.
+        added = now[len(before) :] if now.startswith(before) else self._decode(self._ids[self._shown :])
+        # Only what has text goes before the next: after a token that shows nothing a space would be dropped.
+        self._settled, self._shown = self._shown if added else self._settled, len(self._ids)
+        return added
 
     def _decode(self, ids: list[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=True)
+
+    def _bytes_of_cut_character(self, ids: list[int]) -> int:
+        """How many byte pieces at the end begin a character and do not end it."""
+        for back in range(1, min(len(ids), 3) + 1):
+            piece = _BYTE.fullmatch(self._tokenizer.id_to_token(ids[-back]) or "")
+            if piece is None:
+                return 0
+            byte = int(piece[1], 16)
+            if byte >= 0xC0:
+                return back if back < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
+            if byte < 0x80:
+                return 0
+        return 0
 
 
 class StopFilter:
