@@ -219,7 +219,7 @@ def _utilisation(settings: Mapping[str, Any], work: Work, ours: float | None, th
 
     config = PretrainSettings.model_validate(settings)
     shape = llama_config(config.model, work.vocabulary, {})
-    peak = peak_flops(_gpu() or "")
+    peak = peak_flops(_gpu() or "", config.precision)
     result: Row = {"goal": work.goal}
     for causal, suffix in ((True, ""), (False, "_full_attention")):
         flops = training_flops_per_token(shape, config.model.context, causal)

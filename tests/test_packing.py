@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny_corpus import documents, write_corpus, write_tokenizer
+from tiny_corpus import write_corpus, write_tokenizer
 
 from components.tokenize import run
 from components.tokenize.settings import TokenizeSettings
@@ -58,15 +58,6 @@ def test_sequences_predict_every_token_once(tokens):
     labels = np.concatenate([dataset.sequence(i)[1:] for i in range(len(dataset))])
     assert labels.tolist() == dataset.token_ids[1 : len(dataset) * 16 + 1].tolist()
     assert len(dataset.token_ids) - len(labels) <= 16
-
-
-def test_documents_of_a_sequence_are_those_whose_tokens_it_holds(tokens):
-    dataset = TokenDataset(tokens, "train", context=64)
-    for index in (0, 1, len(dataset) - 1):
-        ends = int((dataset.sequence(index) == dataset.facts["end_of_sequence"]).sum())
-        found = dataset.documents(index)
-        assert ends <= len(found) <= ends + 1
-        assert set(found) <= {document["id"] for document in documents()}
 
 
 def test_positions_restart_after_each_document():

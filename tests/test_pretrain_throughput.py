@@ -13,10 +13,10 @@ from components.pretrain.throughput import (
     matmul_parameters,
     mfu,
     peak_flops,
-    read_lines,
     training_flops_per_token,
 )
 from kajiya.lm.packing import TokenDataset
+from kajiya.report_training import read_lines
 
 
 def llama_7b(**changes: object) -> LlamaConfig:
@@ -61,11 +61,17 @@ def test_mfu_of_a_published_run_is_the_published_one():
         ("NVIDIA H100 PCIe", 756),
         ("NVIDIA H200", 989),
         ("NVIDIA H20", 148),
+        ("NVIDIA H200 NVL", 835),
+        ("NVIDIA GH200 480GB", 989),
+        ("NVIDIA B200", 2250),
         ("NVIDIA L4", 121),
+        ("NVIDIA L40", 181),
+        ("NVIDIA A10", 125),
         ("NVIDIA L40S", 362),
         ("NVIDIA A10G", 70),
         ("NVIDIA GeForce RTX 4090", 165),
         ("Tesla V100-SXM2-16GB", 125),
+        ("Tesla V100-PCIE-32GB", 112),
         ("Tesla T4", 65),
     ],
 )
@@ -73,8 +79,36 @@ def test_peak_is_the_dense_one_of_the_data_sheet(name, teraflops):
     assert peak_flops(name) == teraflops * 1e12
 
 
-def test_peak_of_an_unknown_device_is_not_guessed():
-    assert peak_flops("Radeon Something") is None
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Radeon Something",
+        "NVIDIA GB200",
+        "NVIDIA A100-SXM4-80GB MIG 1g.10gb",
+        "NVIDIA H100 80GB HBM3 MIG 3g.40gb",
+        "NVIDIA GeForce RTX 4090 Laptop GPU",
+        "NVIDIA GeForce RTX 4090 D",
+        "NVIDIA GeForce RTX 3090 Ti",
+        "NVIDIA RTX A4000",
+        "NVIDIA T400",
+    ],
+)
+def test_peak_of_an_unknown_device_is_not_guessed(name):
+    assert peak_flops(name) is None
+
+
+def test_peak_of_bf16_is_not_taken_for_fp32():
+    assert peak_flops("NVIDIA H200", "fp32") is None
+
+
+def test_meter_started_again_has_forgotten_what_was_before():
+    meter = Meter(llama_7b(), 2048, torch.device("cpu"), ranks=1)
+    meter.wait(lambda: "batch")
+    meter.add(4096)
+    meter.start()
+    measured = meter.read()
+    assert measured["tokens_per_second"] == measured["data_wait_share"] == 0
 
 
 def test_meter_tells_what_was_done_since_the_last_reading():
@@ -94,7 +128,7 @@ def test_lines_go_on_after_one_that_a_kill_cut(tmp_path):
     with open(tmp_path / "throughput.jsonl", "a") as handle:
         handle.write('{"step": 20, "tok\n')
     append_line(tmp_path, {"step": 20, "tokens_per_second": 6.0})
-    assert [row["step"] for row in read_lines(tmp_path)] == [10, 20]
+    assert [row["step"] for row in read_lines(tmp_path / "throughput.jsonl")] == [10, 20]
 
 
 def test_loss_of_each_source_is_the_mean_over_its_labels(tmp_path):

@@ -17,34 +17,46 @@ import torch
 Loaded = TypeVar("Loaded")
 
 # Dense bf16 TFLOP/s of tensor cores from NVIDIA's data sheets, where those name a figure with sparsity half of it.
-# V100 and T4 have no bf16: fp16. The first pattern that is found counts.
+# V100 and T4 have no bf16: fp16. The first pattern that is found as whole words counts.
 _PEAKS = (
     (r"B200", 2250.0),
-    (r"H100 PCIe", 756.0),
-    (r"H100 NVL", 835.0),
-    (r"H20\b", 148.0),
+    (r"H[18]00 PCIe", 756.0),
+    (r"H[12]00 NVL", 835.0),
+    (r"H20", 148.0),
     (r"H100|H200|H800|GH200", 989.0),
     (r"A100|A800", 312.0),
-    (r"A30\b", 165.0),
-    (r"A40\b", 150.0),
+    (r"A30", 165.0),
+    (r"A40", 150.0),
     (r"A10G", 70.0),
-    (r"A10\b", 125.0),
+    (r"A10", 125.0),
     (r"L40S", 362.0),
-    (r"L40\b", 181.0),
-    (r"L4\b", 121.0),
+    (r"L40", 181.0),
+    (r"L4", 121.0),
     (r"RTX 4090", 165.0),
     (r"RTX 3090", 71.0),
+    (r"V100-PCIE", 112.0),
     (r"V100", 125.0),
-    (r"T4\b", 65.0),
+    (r"T4", 65.0),
 )
+# A slice of a device (MIG), and cards that share a name but not its speed.
+_OTHERS = r"MIG|Laptop|Max-Q|Ti|D"
 
 
-def peak_flops(device_name: str) -> float | None:
-    """Dense bf16 FLOP/s of a device as torch names it; None where we know none (CPUs among them)."""
+def peak_flops(device_name: str, precision: str = "bf16") -> float | None:
+    """Dense FLOP/s of a device as torch names it, in bf16; None where we know none.
+
+    None for CPUs, for parts of a device (MIG), and in fp32, whose peak depends on whether TF32 is allowed.
+    """
+    if precision != "bf16" or _is_word(_OTHERS, device_name):
+        return None
     for pattern, teraflops in _PEAKS:
-        if re.search(pattern, device_name):
+        if _is_word(pattern, device_name):
             return teraflops * 1e12
     return None
+
+
+def _is_word(pattern: str, name: str) -> bool:
+    return re.search(rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])", name) is not None
 
 
 def matmul_parameters(config: Any) -> int:
@@ -81,13 +93,18 @@ def mfu(tokens_per_second: float, flops_per_token: float, peak: float) -> float:
 class Meter:
     """Measures the steps of one rank between two readings; validation and checkpoints in between count as time."""
 
-    def __init__(self, config: Any, context: int, device: torch.device, ranks: int) -> None:
+    def __init__(
+        self, config: Any, context: int, device: torch.device, ranks: int, precision: str = "bf16"
+    ) -> None:
         self._flops = training_flops_per_token(config, context)
         self._device, self._ranks = device, ranks
-        self._peak = peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
-        self._tokens = 0
-        self._waited = 0.0
-        self._began = time.perf_counter()
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+        self._peak = peak_flops(name, precision)
+        self.start()
+
+    def start(self) -> None:
+        """Forget what was before: loading a model and a checkpoint is no training."""
+        self._tokens, self._waited, self._began = 0, 0.0, time.perf_counter()
 
     def wait(self, load: Callable[[], Loaded]) -> Loaded:
         """What `load` gives; while it loads, the device waits for data."""
@@ -97,7 +114,7 @@ class Meter:
         return loaded
 
     def add(self, tokens: int) -> None:
-        """A step is done that read so many tokens, over all ranks."""
+        """A step is done that computed with so many tokens, over all ranks; one that is left out has none."""
         self._tokens += tokens
 
     def read(self) -> dict[str, float]:
@@ -111,7 +128,7 @@ class Meter:
         }
         if self._peak:
             measured["mfu"] = round(mfu(speed / self._ranks, self._flops, self._peak), 4)
-        self._tokens, self._waited, self._began = 0, 0.0, time.perf_counter()
+        self.start()
         return measured
 
 
@@ -128,15 +145,3 @@ def append_line(folder: Path, row: dict[str, float]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as handle:
         handle.write(json.dumps(row) + "\n")
-
-
-def read_lines(folder: Path) -> list[dict[str, float]]:
-    """Rows of `throughput.jsonl`; a line cut by a kill is left out."""
-    path = folder / "throughput.jsonl"
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows

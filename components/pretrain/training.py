@@ -73,7 +73,9 @@ class Training:
         model = self._model(dataset.facts["vocabulary_size"])
         self.engine = make_engine(model, config, dataset.facts["end_of_sequence"])
         self.sources = LabelSources(dataset)
-        self.meter = Meter(model.config, config.model.context, self.engine.device, self.ranks)
+        self.meter = Meter(
+            model.config, config.model.context, self.engine.device, self.ranks, config.precision
+        )
         self.state = State(self.engine, config, self.work, History(Path(job["pages"])))
         self.stopping = False
 
@@ -124,12 +126,12 @@ class Training:
         self._require_leave_to_go_on()
         if progress.step == 0 and self.monitor.is_due(0):
             self._record({"step": 0, "tokens": 0}, tracker)
+        self.meter.start()
         while progress.step < self.steps:
             row = self._train_step()
             if "loss" in row:
                 bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
             bar.update(tokens_per_step)
-            self.meter.add(tokens_per_step)
             self._record(row, tracker)
             self.state.writer.check()
             if progress.step == self.steps or progress.step % every == 0 or self.stopping:
@@ -158,6 +160,7 @@ class Training:
             means_of_parts.append(losses.mean())
             if step % config.log_every_steps == 0:
                 by_source.append(self.sources.sums(sequences, losses))
+        self.meter.add(self.batches.batch * config.model.context)
         loss = self._agree(torch.stack(means_of_parts).mean())
         self.heart.beat("gradient norm", step - 1)
         norm = self.engine.gradient_norm()

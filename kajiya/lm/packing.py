@@ -5,13 +5,10 @@ asks for number i and gets it, whatever it had read before it was killed.
 """
 
 import json
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from kajiya.errors import KajiyaError
@@ -51,23 +48,6 @@ class TokenDataset:
             raise IndexError(f"sequence {index} of {len(self)} in {self.folder}/{self.split}.npy")
         start = index * self.context
         return self.token_ids[start : start + self.context + 1].astype(np.int64)
-
-    def documents(self, index: int) -> list[str]:
-        """Ids of the documents that sequence `index` touches, in order."""
-        start = index * self.context
-        starts = self._span_starts
-        first = int(np.searchsorted(starts, start, side="right")) - 1
-        last = int(np.searchsorted(starts, start + self.context + 1, side="left"))
-        ids: list[str] = self._spans["document_id"].slice(first, last - first).to_pylist()
-        return ids
-
-    @cached_property
-    def _spans(self) -> pa.Table:
-        return pq.read_table(self.folder / f"{self.split}.spans.parquet", memory_map=True)
-
-    @cached_property
-    def _span_starts(self) -> NDArray[np.int64]:
-        return self._spans["start"].to_numpy()
 
 
 def positions(inputs: NDArray[np.int64], end_of_sequence: int) -> NDArray[np.int64]:
