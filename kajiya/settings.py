@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -14,6 +14,19 @@ class Settings(BaseModel):
     """Base of every stage's settings: frozen, and a misspelt key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    free: ClassVar[frozenset[str]] = frozenset()
+    """Settings that change no byte of what a stage has made so far: its unfinished work is continued with others."""
+    precious: ClassVar[str] = ""
+    """Glob below the stage's work folder: what is found there took so long that no edit of a setting removes it."""
+
+    def binding(self) -> dict[str, Any]:
+        """The settings without the free ones, as JSON's types: with others, unfinished work cannot be continued."""
+        values: dict[str, Any] = self.model_dump(mode="json", exclude=set(self.free))
+        for name, value in self:
+            if name in values and isinstance(value, Settings):
+                values[name] = value.binding()
+        return values
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

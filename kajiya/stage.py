@@ -79,7 +79,7 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
     says what this one run took (untracked). Keywords by which a stage asks for more:
 
     work: a folder that survives a crash, and is emptied when settings or inputs are others than when
-        it was begun.
+        it was begun; `Settings.free` names settings that do not count, `Settings.precious` what is rather refused.
     ledger: for a stage that maps one function over shards by `map_shards(..., ledger)`: finished
         shards survive a crash, and lie on S3 where OUT does. It gets paths on S3 as they are; any
         other stage gets copies on this disk.
@@ -136,7 +136,7 @@ def _places(
         extra["cache"] = cache_folder(out)
     if {"work", "ledger"} & asked:
         identity = _identity(run, config, inputs)
-        work = work_folder(out, identity)
+        work = work_folder(out, identity, config.precious)
         if "work" in asked:
             extra["work"] = work
         else:
@@ -153,7 +153,9 @@ def _places(
 def _identity(run: Callable[..., Report], config: Any, inputs: list[Path]) -> str:
     if "ledger" in _keywords(run):
         return identity_by_listing(config, inputs, run.__module__)
-    return identity_by_content(config, inputs)
+    signature = inspect.signature(run).parameters.values()
+    names = [p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    return identity_by_content(config, dict(zip(names, inputs, strict=True)))
 
 
 def _keywords(run: Callable[..., Report]) -> set[str]:

@@ -2,7 +2,9 @@
 
 import fcntl
 import hashlib
+import json
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import xxhash
 
 from kajiya.errors import KajiyaError
 from kajiya.ledger import code_digest
+from kajiya.settings import Settings
 from kajiya.shards import write_file
 from kajiya.storage import is_below_hidden, is_marked, is_remote, list_files, reaching, remove
 
@@ -76,15 +79,26 @@ def cache_folder(out: Path) -> Path:
     return folder / out.name
 
 
-def work_folder(out: Path, identity: str) -> Path:
-    """What an earlier run left to be continued; emptied when that was begun with another identity."""
+def work_folder(out: Path, identity: str, precious: str = "") -> Path:
+    """What an earlier run left to be continued; emptied when that was begun with another identity.
+
+    precious: glob of what is never removed here. Raises KajiyaError where it lies there and belongs to another
+    identity: the edit may have been a slip, and weeks of training stand against it.
+    """
     work = out.parent / ".work" / out.name
     record = work / "identity"
     with reaching(work):
-        same = record.exists() and record.read_text() == identity
-    if not same:
-        empty(work)
-        write_file(record, identity)
+        begun = record.read_text() if record.exists() else None
+        if begun == identity:
+            return work
+        if begun is not None and precious and any(True for _ in work.glob(precious)):
+            raise KajiyaError(
+                f"{work}: holds unfinished work ({precious}) that was begun with other settings or inputs, and cannot "
+                f"be continued with these. Changed since: {_told_changes(begun, identity)}. Nothing was removed. Undo "
+                f"the change to go on with it, or remove the folder to begin anew: rm -r {shlex.quote(str(work))}"
+            )
+    empty(work)
+    write_file(record, identity)
     return work
 
 
@@ -95,17 +109,42 @@ def empty(work: Path) -> None:
     remove(work)
 
 
-def identity_by_content(config: Any, inputs: list[Path]) -> str:
-    """Of settings and every byte of the inputs."""
-    digest = xxhash.xxh3_128(config.model_dump_json().encode())
-    for path in inputs:
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        for file in files:
-            digest.update(_encoded(file.relative_to(path), path))
-            with open(file, "rb") as handle:
-                while block := handle.read(1 << 22):
-                    digest.update(block)
+def identity_by_content(config: Settings, inputs: dict[str, Path]) -> str:
+    """Of the settings that bind and every byte of the inputs, as JSON: it can be said what changed."""
+    digests = {name: _digest(path) for name, path in inputs.items()}
+    return json.dumps({"settings": config.binding(), "inputs": digests}, ensure_ascii=False, sort_keys=True)
+
+
+def _digest(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        digest.update(_encoded(file.relative_to(path), path))
+        with open(file, "rb") as handle:
+            while block := handle.read(1 << 22):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def _told_changes(begun: str, now: str) -> str:
+    """What differs between two identities by content."""
+    try:
+        before, after = json.loads(begun), json.loads(now)
+        told = list(_changes(before["settings"], after["settings"]))
+        inputs = [name for name, digest in after["inputs"].items() if before["inputs"].get(name) != digest]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "not known, another version of kajiya began it"
+    return (
+        ", ".join(told + [f"the contents of the input `{name}`" for name in inputs]) or "the order of inputs"
+    )
+
+
+def _changes(before: Any, after: Any, key: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in dict.fromkeys([*before, *after]):
+            yield from _changes(before.get(name), after.get(name), f"{key}.{name}".removeprefix("."))
+    elif before != after:
+        yield f"{key} from {json.dumps(before, ensure_ascii=False)} to {json.dumps(after, ensure_ascii=False)}"
 
 
 def identity_by_listing(config: Any, inputs: list[Path], module: str) -> str:

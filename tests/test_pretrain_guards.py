@@ -6,6 +6,7 @@ import math
 import pytest
 
 from components.pretrain.guards import LOSS_SPIKE, NOT_FINITE, Guard, GuardSettings, usable
+from components.pretrain.settings import PretrainSettings
 from kajiya.errors import KajiyaError
 
 
@@ -69,6 +70,23 @@ def test_skips_and_rewinds_are_bounded():
     other.rewind(other.judge(20, math.nan, 1.0))
     with pytest.raises(KajiyaError, match=r"rewound 1 times already .*max_rewinds"):
         other.judge(40, math.nan, 1.0)
+
+
+def test_bounds_and_how_often_to_save_do_not_bind_a_training_and_all_else_does():
+    begun = PretrainSettings().binding()
+    other = PretrainSettings(
+        save_every_steps=7,
+        keep_checkpoints=9,
+        keep_every_steps=70,
+        guards={"max_skips": 99, "max_rewinds": 99},
+    )
+    assert other.binding() == begun
+    for change in (
+        {"seed": 2},
+        {"guards": {"left_out_steps": 9}},
+        {"optimizer": {"peak_learning_rate": 1e-5}},
+    ):
+        assert PretrainSettings.model_validate(change).binding() != begun
 
 
 def test_rewind_leaves_out_the_step_and_those_before_it():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from corpus_folders import document, write_source
@@ -131,6 +132,66 @@ def test_stage_work_is_emptied_when_identity_changes(tmp_path, source, change):
     config = CopySettings(suffix="?") if change == "settings" else CopySettings()
     with pytest.raises(RuntimeError):
         execute(crash_once, config, [source], out)
+
+
+class Bounds(Settings):
+    free: ClassVar[frozenset[str]] = frozenset({"most"})
+
+    most: int = 3
+    """Free."""
+    rate: float = 0.5
+    """Bound."""
+
+
+class SlowSettings(Settings):
+    free: ClassVar[frozenset[str]] = frozenset({"pause"})
+    precious: ClassVar[str] = "beg*"
+
+    pause: int = 5
+    """Free."""
+    bounds: Bounds = Bounds()
+    """Of which one is free."""
+
+
+def slow(config: SlowSettings, source: Path, *, out: Path, work: Path) -> Report:
+    return crash_once(CopySettings(), source, out=out, work=work)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (SlowSettings(pause=9, bounds=Bounds(most=9)), None),
+        (
+            SlowSettings(bounds=Bounds(rate=0.25)),
+            r"bounds\.rate from 0\.5 to 0\.25\. Nothing was removed.*rm -r .*web",
+        ),
+        (None, "the contents of the input `source`"),
+    ],
+    ids=["free settings", "bound setting", "input"],
+)
+def test_stage_work_that_is_precious_is_continued_or_refused_but_never_emptied(
+    tmp_path, source, changed, said
+):
+    out = tmp_path / "data" / "web"
+    with pytest.raises(RuntimeError):
+        execute(slow, SlowSettings(), [source], out)
+    if changed is None:
+        source.write_text("別の文")
+    if said:
+        with pytest.raises(KajiyaError, match=said):
+            execute(slow, changed or SlowSettings(), [source], out)
+        source.write_text("鍛冶屋")  # undone
+    execute(slow, SlowSettings() if said else changed, [source], out)
+    assert (out / "text").read_text() == "resumed"
+
+
+def test_stage_work_of_another_version_is_refused_where_it_is_precious(tmp_path, source):
+    out = tmp_path / "data" / "web"
+    with pytest.raises(RuntimeError):
+        execute(slow, SlowSettings(), [source], out)
+    (out.parent / ".work" / "web" / "identity").write_text("0f3a")
+    with pytest.raises(KajiyaError, match="another version of kajiya began it"):
+        execute(slow, SlowSettings(), [source], out)
 
 
 def test_stage_killed_while_work_is_removed_does_not_continue_from_the_rest(tmp_path, source, monkeypatch):

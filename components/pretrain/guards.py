@@ -7,7 +7,7 @@ anywhere and started again comes to the same decisions.
 import math
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ from kajiya.settings import Settings
 
 NOT_FINITE, LOSS_SPIKE = "not finite", "loss spike"
 
+_RAISE_BOUND = "Raise it to go on from the last checkpoint. "
+
 # The MAD of a normal distribution times this is its standard deviation (Hampel 1974).
 _MAD_TO_DEVIATION = 1.4826
 
@@ -23,6 +25,8 @@ _MAD_TO_DEVIATION = 1.4826
 class GuardSettings(Settings):
     """What to do about a step that goes wrong. skip: its update is not applied, weights and moments stay.
     rewind: back to a checkpoint before it, and on without the samples around it. stop: end with an error."""
+
+    free: ClassVar[frozenset[str]] = frozenset({"max_skips", "max_rewinds"})
 
     not_finite: Literal["skip", "rewind", "stop"] = "skip"
     """When the loss or the gradient norm is infinite or not a number."""
@@ -40,9 +44,9 @@ class GuardSettings(Settings):
     """Steps whose samples a rewind leaves out: the one that alarmed and those before it. PaLM left out 200 to
     500 batches, of which most were good."""
     max_skips: int = Field(default=10, ge=0)
-    """Skipped updates in the whole training; one more stops it."""
+    """Skipped updates in the whole training; one more stops it. May be raised in the midst of a training."""
     max_rewinds: int = Field(default=3, ge=0)
-    """Rewinds in the whole training; one more stops it."""
+    """Rewinds in the whole training; one more stops it. May be raised in the midst of a training."""
 
 
 @dataclass
@@ -140,14 +144,15 @@ class Guard:
         if not used_up:
             return alarm
         already = {
-            "skip": f"{len(self.skipped)} updates were skipped already (pretrain.guards.max_skips). ",
-            "rewind": f"It was rewound {len(self.rewinds)} times already (pretrain.guards.max_rewinds). ",
+            "skip": f"{len(self.skipped)} updates were skipped already (pretrain.guards.max_skips). {_RAISE_BOUND}",
+            "rewind": f"It was rewound {len(self.rewinds)} times already (pretrain.guards.max_rewinds). {_RAISE_BOUND}",
             "stop": "",
         }[alarm.action]
         raise KajiyaError(
-            f"pretrain: {alarm.detail}. {already}The training diverged: lower "
-            "pretrain.optimizer.peak_learning_rate, lengthen the warmup, or look at the data of this step "
-            "(samples in the work folder). The checkpoints before it are kept."
+            f"pretrain: {alarm.detail}. {already}The checkpoints before it are kept. Where the training diverged, "
+            "look at the data of this step (samples in the work folder), or train anew with a lower "
+            "pretrain.optimizer.peak_learning_rate or a longer warmup: neither goes with these checkpoints, so remove "
+            "the work folder then."
         )
 
 

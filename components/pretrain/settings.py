@@ -1,6 +1,6 @@
 """Settings of pretraining. The defaults suit about 1.3B parameters on a few A100."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -42,6 +42,9 @@ class Schedule(Settings):
 
 
 class PretrainSettings(Settings):
+    free: ClassVar[frozenset[str]] = frozenset({"save_every_steps", "keep_checkpoints", "keep_every_steps"})
+    precious: ClassVar[str] = "checkpoints/step-*"
+
     model: LlamaShape = LlamaShape()
     """Shape of a model from scratch. With a base model its own shape counts, and only `context` is read here."""
     optimizer: AdamW = AdamW()
@@ -85,7 +88,8 @@ class PretrainSettings(Settings):
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory for about a third more time."""
     save_every_steps: int = Field(default=500, ge=1)
-    """Steps between checkpoints; there is always one after the last step."""
+    """Steps between checkpoints; there is always one after the last step. This and the next two may be changed in
+    the midst of a training."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """The newest so many are kept until the stage is done. With one only, a rewind or a damaged checkpoint
     leads back to the start."""

@@ -49,7 +49,7 @@ class CheckpointWriter:
         if (waited := time.monotonic() - began) > _TOLD_WAIT_SECONDS and self.rank == 0:
             warn(
                 f"the training waited {waited:.1f} s for the checkpoint before that of step {step} to be written: "
-                "save less often (save_every_steps), or onto a faster disk."
+                "save less often (a larger save_every_steps is taken up at the next start), or onto a faster disk."
             )
         self._copy(slices)
         self._require_space(step)
