@@ -1,8 +1,12 @@
 """Checkpoints: whole or absent, checked, kept by rule, written beside the training."""
 
+import errno
 import json
+import os
 import resource
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -87,8 +91,10 @@ def test_checkpoints_damaged_do_not_push_out_the_good_ones_before_them(tmp_path)
     assert checkpoint.list_steps(tmp_path) == [4]
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "remove", "manifest", "step count", "samples"])
-def test_checkpoint_damaged_is_said_and_the_one_before_is_used(tmp_path, capfd, damage):
+@pytest.mark.parametrize(
+    "damage", ["flip", "cut", "remove", "manifest", "step count", "samples", "unreadable"]
+)
+def test_checkpoint_damaged_is_said_and_the_one_before_is_used(tmp_path, capfd, monkeypatch, damage):
     save(tmp_path, 4)
     save(tmp_path, 8)
     part = checkpoint.step_folder(tmp_path, 8) / "rank-0.safetensors"
@@ -106,10 +112,69 @@ def test_checkpoint_damaged_is_said_and_the_one_before_is_used(tmp_path, capfd, 
         manifest.write_text("{")
     elif damage == "step count":
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"facts": 9}))
+    elif damage == "unreadable":  # as from a disk with a bad sector
+        read = checkpoint.checksum
+        monkeypatch.setattr(
+            checkpoint, "checksum", lambda path: fail(errno.EIO) if path == part else read(path)
+        )
     else:
         others = lambda manifest: ["no rows"] if manifest["step"] == 8 else []  # noqa: E731
     assert checkpoint.newest_good(tmp_path, others) == 4
     assert "step-00000008 is damaged" in capfd.readouterr().err
+
+
+def fail(number: int) -> None:
+    raise OSError(number, os.strerror(number))
+
+
+class Killed(BaseException):
+    """As sudden as a kill, within this process."""
+
+
+@pytest.mark.parametrize(
+    ("moment", "found"),
+    [("flush", [4]), ("drop", [4]), ("replace", [4]), ("dropped", [4, 8])],
+)
+def test_kill_in_the_midst_of_publishing_leaves_a_good_checkpoint(tmp_path, monkeypatch, moment, found):
+    """Before the folder is named, between the removal of the old one of its step and that, and after it."""
+    retention = Retention(last=1, regular_steps=4)
+    for step in (4, 8):
+        save(tmp_path, step, Retention(last=2, regular_steps=4))
+    manifest = checkpoint.step_folder(tmp_path, 8) / "manifest.json"
+    manifest.write_text("{")  # damaged, so that step 8 is made again
+    partial = checkpoint.partial_folder(tmp_path, 8)
+    partial.mkdir(parents=True)
+    kill = {
+        "flush": (checkpoint, "flush", lambda path: path == partial),
+        "drop": (checkpoint, "drop", lambda folder, step: step == 8),
+        "replace": (Path, "replace", lambda path, target: path == partial),
+        "dropped": (checkpoint, "drop", lambda folder, step: step == 4),
+    }
+    owner, name, when = kill[moment]
+    original = getattr(owner, name)
+
+    def call(*arguments):
+        if when(*arguments):
+            raise Killed
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, call)
+        with pytest.raises(Killed):
+            checkpoint.publish(tmp_path, 8, {"checksums": {}}, retention)
+    there = {step: checkpoint.step_folder(tmp_path, step) for step in checkpoint.list_steps(tmp_path)}
+    assert [step for step, folder in there.items() if not list(checkpoint._damages(folder, None))] == found
+    assert checkpoint.newest_good(tmp_path) == found[-1]
+    save(tmp_path, 8, retention)
+    assert checkpoint.list_steps(tmp_path) == [8]
+    assert first_value(tmp_path, 8) == 8.0
+
+
+def test_checkpoint_copied_aside_by_a_person_does_not_count(tmp_path):
+    save(tmp_path, 4)
+    for name in ("step-00000004.bak", "step-copy", "step-4"):
+        shutil.copytree(checkpoint.step_folder(tmp_path, 4), tmp_path / name)
+    assert checkpoint.list_steps(tmp_path) == [4]
 
 
 def test_checkpoint_that_one_rank_did_not_finish_is_no_checkpoint(tmp_path):

@@ -139,6 +139,31 @@ def test_crashes_at_any_moment_end_in_the_same_bytes(world, calm, tmp_path):
     assert events(tmp_path).count("continue") == 6
 
 
+@pytest.mark.parametrize("moment", ["rows committed", "old one dropped"])
+def test_crash_while_a_checkpoint_is_published_ends_in_the_same_bytes(
+    world, calm, tmp_path, monkeypatch, moment
+):
+    """The rows of step 12 lie there and no checkpoint names them; or it has its manifest and not its name."""
+    config = settings(guards={"loss_spike": "off"})
+    name = {"rows committed": "publish", "old one dropped": "drop"}[moment]
+    owner = checkpoint_writer if name == "publish" else checkpoint
+    original = getattr(owner, name)
+
+    def crash(folder, step, *rest):
+        original(folder, step, *rest) if name == "drop" or step != 12 else None
+        if step == 12:
+            raise KajiyaError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, crash)
+        with pytest.raises(KajiyaError, match="killed"):
+            run(world, tmp_path, config)
+    work = tmp_path / "work"
+    assert checkpoint.list_steps(work / "checkpoints") == [4, 8]
+    assert list((work / "samples").glob("until-00000012-*"))
+    assert run(world, tmp_path, config) == calm
+
+
 def test_notice_saves_the_step_and_the_next_run_goes_on_from_it(world, calm, tmp_path):
     config, notice = settings(guards={"loss_spike": "off"}), Notice()
     with pytest.raises(PassingError, match="saved at step 10 of 20"):

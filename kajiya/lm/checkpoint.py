@@ -10,6 +10,7 @@ named step-* is complete. Checksums are for what happens to it later.
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -95,8 +96,8 @@ def read_manifest(folder: Path, step: int) -> dict[str, Any]:
 
 
 def list_steps(folder: Path) -> list[int]:
-    """Steps of the complete checkpoints, ascending."""
-    return sorted(int(path.name.removeprefix("step-")) for path in folder.glob("step-*"))
+    """Steps of the complete checkpoints, ascending. What else a person put beside them does not count."""
+    return sorted(int(found[1]) for path in folder.glob("step-*") if (found := _NAME.fullmatch(path.name)))
 
 
 def step_folder(folder: Path, step: int) -> Path:
@@ -124,6 +125,7 @@ def flush(path: Path) -> None:
 
 
 _FORMAT = 2
+_NAME = re.compile(r"step-(\d{8,})")
 _BLOCK = 1 << 22
 
 
@@ -132,6 +134,14 @@ def _own_checksum(content: dict[str, Any]) -> str:
 
 
 def _damages(folder: Path, others: Damages | None) -> Iterator[str]:
+    """What is wrong with a checkpoint. A disk that cannot read it is damage too, not the end of every start."""
+    try:
+        yield from _differences(folder, others)
+    except OSError as error:
+        yield f"{error.filename or folder} cannot be read: {error.strerror}"
+
+
+def _differences(folder: Path, others: Damages | None) -> Iterator[str]:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         told = manifest.pop("checksum")
