@@ -11,7 +11,7 @@ from kajiya.serving.answer import Answer, Wish
 from kajiya.serving.chat import Session
 from kajiya.serving.decoding import Sampling
 from kajiya.serving.models import open_model
-from kajiya.serving.prompts import chat_prompt, text_prompt
+from kajiya.serving.prompts import PromptTooLongError, chat_prompt, text_prompt
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,52 @@ def test_full_context_forgets_the_oldest_turns(served):
     assert session.forgotten > 0
     assert session.turns[-1]["content"] == "はい"
     assert session.turns[0]["content"][0] != "0"
+
+
+def test_turns_are_forgotten_while_there_is_still_room_for_an_answer(served):
+    session = Session(served, Sampling(), max_tokens=10_000)
+    for _ in range(12):
+        answered = session.answer("札幌は広い。" * 4)
+        assert served.context - len(answered.wish.prompt) >= served.context // 4
+        session.keep("札幌は広い。" * 4, "はい")
+
+    assert session.turns
+
+
+def test_message_that_fills_the_context_alone_is_answered(served):
+    length = next(n for n in range(400, 0, -1) if _fits(served, "札幌は広い。" * n))
+
+    assert Session(served, Sampling(), 10_000).answer("札幌は広い。" * length).wish.prompt
+
+
+def _fits(served, text):
+    try:
+        return chat_prompt(served, [{"role": "user", "content": text}])
+    except PromptTooLongError:
+        return None
+
+
+def test_turn_that_is_not_text_is_left_out_and_the_talk_goes_on(folders, served):
+    result = chat(folders[0], b"\xff\xfe\n" + "札幌は\n".encode())
+
+    assert (result.exit_code, result.stdout) == (0, answer(served, "札幌は") + "\n")
+    assert "this turn is not utf-8" in result.stderr.lower()
+
+
+def test_memory_that_runs_out_costs_the_answer_alone(folders, served, monkeypatch):
+    text = Answer.text
+
+    def failing(self):
+        if len(self.wish.prompt) > 30:
+            yield "札"
+            raise RuntimeError("out of memory")
+        yield from text(self)
+
+    monkeypatch.setattr(Answer, "text", failing)
+    result = chat(folders[0], "長い。" * 30 + "\n札幌は\n")
+
+    assert (result.exit_code, result.stdout) == (0, f"札\n{answer(served, '札幌は')}\n")
+    assert "error: out of memory" in result.stderr
 
 
 def test_model_without_a_template_continues_the_text_and_says_so(folders, served, tmp_path):

@@ -20,12 +20,12 @@ import uvicorn
 from served_model import write_pair, write_tokenizer_of_corpus
 
 from kajiya.errors import KajiyaError
+from kajiya.serving import prompts, vllm
 from kajiya.serving import server as server_module
-from kajiya.serving import vllm
 from kajiya.serving.answer import Answer, Wish
 from kajiya.serving.guard import Guard, api_key
 from kajiya.serving.models import open_model
-from kajiya.serving.prompts import chat_prompt, text_prompt
+from kajiya.serving.prompts import PromptTooLongError, chat_prompt, text_prompt
 from kajiya.serving.server import Api
 
 ROOT = Path(__file__).parent.parent
@@ -338,7 +338,17 @@ def test_key_is_asked_for_where_there_is_one(served, headers, status):
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("rebound.example.org", 403)],
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost", 200),
+        ("LOCALHOST:80", 200),
+        ("[::1]:8000", 200),
+        ("[::1]", 200),
+        ("rebound.example.org", 403),
+        ("[::1].example.org", 403),
+        ("127.0.0.1.example.org", 403),
+        ("[2001:db8::1]", 403),
+    ],
 )
 def test_without_a_key_only_this_machine_is_answered(served, host, status):
     assert ask(Guard(Api(served).app(), None), host=host).status_code == status
@@ -352,6 +362,51 @@ def test_host_that_others_reach_needs_a_key(host, monkeypatch):
 
     monkeypatch.setenv("KAJIYA_API_KEY", "secret")
     assert api_key(host) == "secret"
+
+
+@pytest.mark.parametrize("key", ["鍵", "kéy", "a\tb"])
+def test_key_that_no_client_could_match_is_refused(key, monkeypatch):
+    monkeypatch.setenv("KAJIYA_API_KEY", key)
+
+    with pytest.raises(KajiyaError, match="Choose one of ASCII"):
+        api_key("127.0.0.1")
+
+
+def test_temperature_next_to_nothing_is_greedy(client, served):
+    reply = client.post("/v1/chat/completions", json=chat_body(temperature=1e-45)).json()
+
+    assert reply["choices"][0]["message"]["content"] == expected(served)[0]
+
+
+def test_prompt_that_is_too_long_whatever_its_tokens_is_not_cut_into_them(served, monkeypatch):
+    longest = max(map(len, served.pieces.get_vocab()))
+    monkeypatch.setattr(prompts, "control_token_in", None)  # the first that would read it
+
+    with pytest.raises(PromptTooLongError, match=r"\d+ characters long, 2048 tokens at the least"):
+        chat_prompt(served, [{"role": "user", "content": "あ" * (2048 * longest + 1)}])
+
+
+def test_request_beyond_those_that_may_wait_is_turned_away_before_its_prompt_is_read(served, monkeypatch):
+    monkeypatch.setattr(server_module, "_MOST_WAITING", 2)
+    api, free = Api(served), threading.Event()
+    api._thread.submit(free.wait)
+
+    async def asked():
+        transport = httpx.ASGITransport(api.app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as one:
+            asks = [
+                asyncio.ensure_future(one.post("/v1/chat/completions", json=chat_body())) for _ in range(4)
+            ]
+            done, _ = await asyncio.wait(asks, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+            free.set()
+            return [reply.result().status_code for reply in done], [
+                reply.status_code for reply in await asyncio.gather(*asks)
+            ]
+
+    first, every = asyncio.run(asked())
+    assert set(first) == {429}
+    assert sorted(every) == [200, 200, 429, 429]
+    assert api._waiting == 0
 
 
 def test_command_serves_until_it_is_told_to_stop(folders):
@@ -394,6 +449,7 @@ def test_vllm_is_called_with_the_model_and_its_draft():
 
     assert words[:3] == ["vllm", "serve", "/m/large"]
     assert words[words.index("--served-model-name") + 1] == "large"
+    assert words[words.index("--allowed-origins") + 1] == "[]"
     speculative = json.loads(words[words.index("--speculative-config") + 1])
     assert speculative == {"model": "/m/small", "num_speculative_tokens": 5}
 
@@ -406,4 +462,23 @@ def test_server_that_cannot_be_had_is_an_error(monkeypatch, value, words):
     monkeypatch.setattr(vllm.importlib.util, "find_spec", lambda name: None)
 
     with pytest.raises(KajiyaError, match=words):
-        vllm.use_vllm()
+        vllm.use_vllm("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("value", "host", "taken"),
+    [("", "127.0.0.1", True), ("vllm", "0.0.0.0", True), ("transformers", "0.0.0.0", False)],
+)
+def test_vllm_is_taken_where_it_is_installed_unless_told_otherwise(monkeypatch, value, host, taken):
+    monkeypatch.setenv("KAJIYA_SERVER", value)
+    monkeypatch.setattr(vllm.importlib.util, "find_spec", lambda name: object())
+
+    assert vllm.use_vllm(host) is taken
+
+
+def test_vllm_is_opened_to_other_machines_only_when_that_was_said(monkeypatch):
+    monkeypatch.delenv("KAJIYA_SERVER", raising=False)
+    monkeypatch.setattr(vllm.importlib.util, "find_spec", lambda name: object())
+
+    with pytest.raises(KajiyaError, match="below /v1 alone"):
+        vllm.use_vllm("0.0.0.0")

@@ -1,13 +1,16 @@
 """One answer of a model: from token ids to text as it comes, and why it ended."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from kajiya.serving.decoding import Sampling, Tally, decode
 from kajiya.serving.models import Served
 from kajiya.serving.prompts import end_tokens
 from kajiya.serving.stream import StopFilter, TextStream
+
+# Below it logits divided by the temperature overflow, and nothing but the likeliest token is drawn anyway.
+_LEAST_TEMPERATURE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,12 @@ class Answer:
         served, wish = self.served, self.wish
         room = served.context - len(wish.prompt)
         limit = room if wish.max_tokens is None else min(room, wish.max_tokens)
+        greedy = wish.sampling.temperature < _LEAST_TEMPERATURE
+        sampling = replace(wish.sampling, temperature=0.0) if greedy else wish.sampling
         ends = end_tokens(served) | wish.stop_tokens
         stream, stop = TextStream(served.pieces, wish.prompt), StopFilter(wish.stop_strings)
         for new in decode(
-            (served.model, served.draft), served.vocabulary, wish.prompt, wish.sampling, limit, self.tally
+            (served.model, served.draft), served.vocabulary, wish.prompt, sampling, limit, self.tally
         ):
             ending = next((at for at, token in enumerate(new) if token in ends), None)
             self.tokens += len(new) if ending is None else ending + 1

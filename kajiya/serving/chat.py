@@ -1,5 +1,6 @@
 """A conversation in a terminal, or line by line through a pipe."""
 
+import io
 import re
 import sys
 import time
@@ -24,6 +25,9 @@ _BLOCK = '"""'
 
 # What a model writes must not move the cursor or change the colours: all control characters but \n and \t.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+# What Python reads in the place of bytes that the terminal's encoding does not know.
+_NOT_TEXT = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass
@@ -62,11 +66,13 @@ class Session:
             self.text += said + answered
 
     def _fitting(self, said: str) -> list[int]:
-        """The prompt, with as many of the last turns as the context holds."""
+        """The prompt, with as many of the last turns as the context holds beside an answer of some length."""
         system = [{"role": "system", "content": self.system}] if self.system else []
+        room = max(1, min(self.max_tokens, self.served.context // 4))
         while True:
             try:
-                return chat_prompt(self.served, [*system, *self.turns, {"role": "user", "content": said}])
+                turns = [*system, *self.turns, {"role": "user", "content": said}]
+                return chat_prompt(self.served, turns, room if self.turns else 1)
             except PromptTooLongError:
                 if not self.turns:
                     raise
@@ -77,6 +83,8 @@ class Session:
 def chat(session: Session, out: Console, notes: Console) -> None:
     """Talk until the input ends. out: what the model says; notes: what we say."""
     interactive = sys.stdin.isatty()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a byte out of place costs its turn, not the talk
     if not session.served.has_template:
         notes.print(
             f"{session.served.name} has no chat template: it was never taught to answer. It continues your text as "
@@ -88,13 +96,16 @@ def chat(session: Session, out: Console, notes: Console) -> None:
             f"{session.served.name}, context {session.served.context}. /help lists the commands.", style="dim"
         )
     for said in _turns(interactive, notes):
+        if not said.isascii() and _NOT_TEXT.search(said):
+            notes.print(f"error: this turn is not {sys.stdin.encoding}, and was left out.", style="red")
+            continue
         if said.startswith("/") and "\n" not in said:
             if not _obey(said, session, notes):
                 return
             continue
         try:
             _respond(said, session, out, notes)
-        except KajiyaError as error:
+        except (KajiyaError, RuntimeError) as error:  # RuntimeError: out of memory, among others
             notes.print(f"error: {error}", style="red", markup=False)
 
 
@@ -110,7 +121,8 @@ def _respond(said: str, session: Session, out: Console, notes: Console) -> None:
             out.file.flush()
     except KeyboardInterrupt:
         notes.print("(broken off)", style="dim", end="")
-    out.print()
+    finally:
+        out.print()
     session.keep(said, answered)
     if notes.is_terminal:
         _tell_speed(answer, time.monotonic() - started, notes)

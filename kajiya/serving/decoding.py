@@ -2,7 +2,8 @@
 
 Speculative decoding (Leviathan et al. 2023, arXiv:2211.17192): the draft guesses a few tokens, one forward
 pass of the model judges them all, and what it would have said itself stays. Greedy text is the same with
-and without a draft; sampled text comes from the same distribution. Written out here instead of calling
+and without a draft: exactly in fp32; in bf16 a pass over several tokens may round otherwise, and near ties fall
+differently. Sampled text comes from the same distribution. Written out here instead of calling
 transformers' `generate`: a generator can be broken off between two passes, streams as it goes, and has its
 own random numbers, so requests cannot disturb each other's.
 """

@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 import os
+import re
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -14,6 +15,9 @@ from kajiya.serving.openai_requests import ApiError
 
 KEY_VARIABLE = "KAJIYA_API_KEY"
 
+# A Host header: a name or an address, [in brackets] where it is of IPv6, and perhaps a port.
+_HOST = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::\d*)?")
+
 
 def api_key(host: str) -> str | None:
     """The key that clients must show. Raises KajiyaError when others can reach `host` and there is none."""
@@ -23,12 +27,17 @@ def api_key(host: str) -> str | None:
             f"--host {host} can be reached from other machines: set {KEY_VARIABLE} to a key that clients "
             "must send (`Authorization: Bearer KEY`), or stay with 127.0.0.1."
         )
+    if not (key.isascii() and key.isprintable()):
+        raise KajiyaError(
+            f"{KEY_VARIABLE}: characters beyond ASCII arrive differently from every client, so the key would fit "
+            "none. Choose one of ASCII letters and digits, such as `openssl rand -hex 32` prints."
+        )
     return key or None
 
 
 def is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -52,8 +61,9 @@ class Guard:
 
     def _refusal(self, headers: Headers) -> ApiError | None:
         if self._key is None:
-            name = headers.get("host", "").rsplit(":", 1)[0].strip("[]")
-            known = is_loopback(name)
+            name = headers.get("host", "")
+            found = _HOST.fullmatch(name)
+            known = found is not None and is_loopback(found[1] or found[2])
             return None if known else ApiError(403, f"{name!r} is not this machine: ask 127.0.0.1.")
         scheme, _, shown = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._key.encode()):

@@ -18,7 +18,7 @@ _FAREWELL_SECONDS = 3
 def serve(name: str, draft: str | None, host: str, port: int, say: Callable[[str], None]) -> None:
     """Serve until a signal ends it; `say` is told where. Replaced by vLLM where that is installed."""
     key = api_key(host)
-    if vllm.use_vllm():
+    if vllm.use_vllm(host):
         _become_vllm(name, draft, host, port, key)
     listening = _listen(host, port)
     with listening:

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from starlette.applications import Starlette
@@ -99,8 +99,11 @@ class Api:
         return asked
 
     async def _prompt(self, make: Callable[[], list[int]], param: str) -> list[int]:
+        if self._waiting >= _MOST_WAITING:
+            raise ApiError(429, f"{_MOST_WAITING} requests wait already; try again later.", "overloaded")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, make)
+            with self._counted():  # the thread may be at work for another
+                return await asyncio.get_running_loop().run_in_executor(self._thread, make)
         except PromptTooLongError as error:
             raise ApiError(400, str(error), "context_length_exceeded", param) from None
         except PromptError as error:
@@ -111,8 +114,6 @@ class Api:
     ) -> Response:
         tokens, strings = marks
         wish = Wish(prompt, asked.length(), asked.sampling(), [*asked.stops(), *strings], tokens)
-        if self._waiting >= _MOST_WAITING:
-            raise ApiError(429, f"{_MOST_WAITING} requests wait already; try again later.", "overloaded")
         answer, form = Answer(self.served, wish), Form(self.served.name, isinstance(asked, ChatRequest))
         if asked.stream:
             events = self._events(answer, form, asked.wants_usage())
@@ -143,17 +144,23 @@ class Api:
     async def _pieces(self, answer: Answer) -> AsyncIterator[AsyncIterator[str]]:
         """The pieces of an answer when its turn has come; a client that goes away ends it after the next pass."""
         text = answer.text()
-        self._waiting += 1
-        try:
+        with self._counted():
             await self._turn.acquire()
-        finally:
-            self._waiting -= 1
         try:
             yield self._each(text)
         finally:
             self._turn.release()
             # On the thread: a pass that is under way must end first.
             self._thread.submit(text.close)  # type: ignore[attr-defined]
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Among those that wait."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     async def _each(self, text: Any) -> AsyncIterator[str]:
         loop = asyncio.get_running_loop()
