@@ -110,6 +110,12 @@ def test_step_discarded_leaves_weights_moments_and_count():
     assert engine.optimizer_steps() == 1
 
 
+def test_rank_that_only_helps_to_gather_copies_no_weights():
+    engine = engine_like("0-fp32")
+    assert engine.weights(wanted=False) == {}
+    assert len(engine.weights()) == len(list(engine.model.named_parameters()))
+
+
 def test_one_rank_imports_no_deepspeed():
     script = (
         "import sys, components.pretrain.training, components.pretrain.plain_engine; "

@@ -1,11 +1,14 @@
 """The loss without all logits, the lean layers, and the borders of attention: against torch and transformers."""
 
+from functools import partial
+
 import pytest
 import torch
-from engine_rank import CONTEXT, PIECES, batch, settings, tiny_model
+from engine_rank import CONTEXT, PIECES, batch, settings, tiny_model, train_step
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from components.pretrain.engine import make_engine
 from components.pretrain.loss import linear_cross_entropy
 from components.pretrain.objective import NextTokenLoss, document_positions
 from kajiya.lm.packing import positions
@@ -123,3 +126,63 @@ def test_attention_within_documents_leaks_nothing_across_their_borders():
 
 def test_attention_across_documents_sees_those_before():
     assert losses_after_a_change("across_documents")[6:].max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("attention", "gpu", "chosen"),
+    [
+        ("within_documents", True, "flex_attention"),
+        ("within_documents", False, "sdpa"),
+        ("across_documents", True, "sdpa"),
+    ],
+)
+def test_attention_is_never_one_that_leaks_in_batches(monkeypatch, attention, gpu, chosen):
+    # FlashAttention is there, but sees borders in batches of one sequence only.
+    monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    model = tiny_model(torch.float32)
+    NextTokenLoss(model, settings(attention=attention), END)
+    assert model.config._attn_implementation == chosen
+
+
+class Programs:
+    """A compiler that counts its programs, and the layers that ran in them."""
+
+    made = ran = 0
+
+    def __call__(self, graph, _):
+        self.made += 1
+
+        def run(*arguments):
+            self.ran += 1
+            return graph.forward(*arguments)
+
+        return run
+
+
+def test_measures_of_many_lengths_leave_training_compiled(monkeypatch):
+    programs = Programs()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=programs))
+    torch._dynamo.reset()
+    engine = make_engine(tiny_model(torch.float32), settings(compile=True), END)
+    windows = [batch(0)[:1, :length] for length in range(2, CONTEXT + 1)]
+    for window in windows:  # as a resumed run may begin
+        engine.losses(window)
+    assert programs.made == 0
+    train_step(engine, 0)
+    made, ran = programs.made, programs.ran
+    assert made > 0
+    for window in windows:
+        engine.losses(window)
+    assert (programs.made, programs.ran) == (made, ran)
+    train_step(engine, 1)
+    assert (programs.made, programs.ran) == (made, 2 * ran)
+
+
+def test_flex_attention_measures_by_sdpa_and_goes_on_as_before():
+    model = tiny_model(torch.float32)
+    objective = NextTokenLoss(model, settings(attention="within_documents"), END)
+    model.set_attn_implementation("flex_attention")
+    with objective.uncompiled():
+        assert model.config._attn_implementation == "sdpa"
+    assert model.config._attn_implementation == "flex_attention"

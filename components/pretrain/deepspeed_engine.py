@@ -5,7 +5,7 @@ its ZeRO optimizers keep it: flat fp32 partitions, of which each holds parts of 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import deepspeed
@@ -29,6 +29,7 @@ class DeepSpeedEngine:
         self.rank = torch.distributed.get_rank()
         self.ranks = torch.distributed.get_world_size()
         self.model: Any = objective.causal
+        self._objective = objective
         self._named = parameter_names(objective)
         optimizer = adamw([(parameter, parameter.dim() > 1) for _, parameter in self._named], config)
         settings = engine_config(objective, config, self.ranks)
@@ -84,20 +85,18 @@ class DeepSpeedEngine:
 
     def losses(self, tokens: torch.Tensor) -> torch.Tensor:
         self._engine.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._objective.uncompiled():
             _, losses = self._engine(tokens)
         self._engine.train()
         return losses
 
-    def weights(self) -> dict[str, torch.Tensor]:
+    def weights(self, wanted: bool = True) -> dict[str, torch.Tensor]:
         gather: Callable[..., Any] = deepspeed.zero.GatheredParameters
         weights = {}
         for name, parameter in self._named:
-            if self._stage == 3:
-                with gather([parameter]):
-                    weights[name] = parameter.detach().cpu().clone()
-            else:
-                weights[name] = parameter.detach().cpu().clone()
+            with gather([parameter]) if self._stage == 3 else nullcontext():
+                if wanted:
+                    weights[name] = parameter.detach().to("cpu", copy=True)
         return weights
 
     def slices(self) -> Iterator[Slice]:

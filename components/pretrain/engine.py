@@ -70,11 +70,14 @@ class Engine(Protocol):
         ...
 
     def losses(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Loss of every label without gradients, as in `micro_step`, dropout off."""
+        """Loss of every label without gradients, as in `micro_step`, dropout off; of any length, never compiled."""
         ...
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """All parameters on the CPU in `precision`, by name. Under ZeRO 3 every rank gathers."""
+    def weights(self, wanted: bool = True) -> dict[str, torch.Tensor]:
+        """All parameters on the CPU in `precision`, by name. Under ZeRO 3 every rank gathers.
+
+        wanted: False on ranks that only help to gather: they copy nothing, and get an empty dict.
+        """
         ...
 
     def slices(self) -> Iterator[Slice]:

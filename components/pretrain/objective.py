@@ -1,5 +1,7 @@
 """The training objective around an HF causal model: the loss of every next token."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,7 +26,9 @@ class NextTokenLoss(nn.Module):
         plain = model.config.model_type in _PLAIN_HEADS
         self.head = _Head(model.get_output_embeddings().weight) if plain else None
         if self._within and torch.cuda.is_available():
-            model.set_attn_implementation(_block_attention())
+            # Over blocks: SDPA would take a mask of context x context and lose its fast kernel. Not FlashAttention,
+            # for which transformers looks for borders in batches of one sequence only.
+            model.set_attn_implementation("flex_attention")
         if config.compile:
             for layer in model.base_model.layers:
                 layer.compile(dynamic=False)  # all layers are one program: seconds, not minutes
@@ -45,6 +49,20 @@ class NextTokenLoss(nn.Module):
             hidden = self.causal.base_model(**arguments).last_hidden_state
             mean, losses = self.head(hidden.flatten(0, 1), labels.flatten())
         return mean, losses.view(labels.shape)
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """For passes of any length: each would be a program of its own, and past torch's limit of programs
+        what trains would go uncompiled too, and round otherwise."""
+        config = self.causal.config
+        attention = config._attn_implementation
+        if attention == "flex_attention":  # transformers compiles it, whatever `compile` says
+            config._attn_implementation = "sdpa"
+        try:
+            with torch.compiler.set_stance("force_eager"):
+                yield
+        finally:
+            config._attn_implementation = attention
 
 
 class _Head(nn.Module):
@@ -68,13 +86,6 @@ def document_positions(inputs: torch.Tensor, end_of_sequence: int) -> torch.Tens
     begins = torch.zeros_like(inputs)
     begins[:, 1:] = torch.where(inputs[:, :-1] == end_of_sequence, index[:, 1:], 0)
     return index - begins.cummax(dim=1).values
-
-
-def _block_attention() -> str:
-    """Attention over blocks on GPUs: SDPA would take a mask of context x context and lose its fast kernel."""
-    from transformers.utils import is_flash_attn_2_available  # noqa: PLC0415 - not needed elsewhere
-
-    return "flash_attention_2" if is_flash_attn_2_available() else "flex_attention"
 
 
 def parameter_names(objective: NextTokenLoss) -> list[tuple[str, nn.Parameter]]:

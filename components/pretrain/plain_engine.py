@@ -69,13 +69,14 @@ class PlainEngine:
 
     def losses(self, tokens: torch.Tensor) -> torch.Tensor:
         self._objective.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._objective.uncompiled():
             _, losses = self._objective(tokens)
         self._objective.train()
         return losses
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        return {name: parameter.detach().cpu().clone() for name, parameter in self._parameters.items()}
+    def weights(self, wanted: bool = True) -> dict[str, torch.Tensor]:
+        parameters = self._parameters.items() if wanted else ()
+        return {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters}
 
     def slices(self) -> Iterator[Slice]:
         for name, master in self._masters.items():

@@ -235,7 +235,7 @@ class Training:
     def finish(self) -> None:
         """Write the model, and prove what it was trained on."""
         self.heart.beat("write the model", self.steps)
-        weights = self.engine.weights()
+        weights = self.engine.weights(wanted=self.rank == 0)
         if self.rank:
             self.state.writer.wait()
             return
