@@ -6,6 +6,7 @@ import shutil
 import pytest
 from tiny_base import ENGLISH, llama_like_tokenizer, write_base
 from tiny_corpus import texts, write_corpus
+from tokenizers import Regex, normalizers, pre_tokenizers
 
 from components.tokenize.encode import beginning_of_text
 from components.tokenizer import run
@@ -190,6 +191,30 @@ def test_base_whose_two_forms_disagree_is_refused(corpus, tmp_path):
     base = write_base(tmp_path / "base")
     fast_tokenizer(llama_like_tokenizer(pieces=400)).save(str(base / "tokenizer.json"))
     with pytest.raises(KajiyaError, match="number their pieces differently"):
+        run(settings(480), corpus, base, out=tmp_path / "out")
+
+
+def test_base_whose_own_fast_form_says_the_same_is_extended(corpus, tmp_path):
+    base, out = write_base(tmp_path / "base"), tmp_path / "out"
+    out.mkdir()
+    fast_tokenizer((base / "tokenizer.model").read_bytes()).save(str(base / "tokenizer.json"))
+    assert run(settings(480), corpus, base, out=out).figures["extension"]["new_pieces"] == 60
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("normalizer", normalizers.Sequence([normalizers.NFKC(), normalizers.Prepend("▁")])),
+        ("pre_tokenizer", pre_tokenizers.Split(Regex("[a-z]"), "isolated")),
+    ],
+    ids=["normalizer", "pre_tokenizer"],
+)
+def test_base_whose_fast_form_cuts_texts_otherwise_is_refused(corpus, tmp_path, part, value):
+    base = write_base(tmp_path / "base")
+    fast = fast_tokenizer((base / "tokenizer.model").read_bytes())
+    setattr(fast, part, value)
+    fast.save(str(base / "tokenizer.json"))
+    with pytest.raises(KajiyaError, match=r"tokenizer\.json encodes \d+ of \d+ texts otherwise"):
         run(settings(480), corpus, base, out=tmp_path / "out")
 
 

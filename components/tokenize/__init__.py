@@ -1,9 +1,10 @@
 """Mix the sources, split off validation, and lay the corpus out as flat arrays of token ids.
 
 CORPUS is the decontaminated corpus, TOKENIZER the folder of the recipe's tokenizer. Each document is
-followed by the end-of-sequence token, which is also what stands before the next; the tokenizer of a base
-that begins every text with a token of its own (Llama's `<s>`) gets that, too. A source given more weight than it has tokens is repeated, one given less is drawn
-from; whole documents always. Validation holds documents of every source, once, and never trains.
+followed by the end-of-sequence token, which is also what stands before the next; where the tokenizer of
+a base begins every text with a token of its own (Llama's `<s>`), so does each document. A source given
+more weight than it has tokens is repeated, one given less is drawn from; whole documents always.
+Validation holds documents of every source, once, and never trains.
 
 OUT holds `train.npy` and `validation.npy`, for each a table of spans that says which document every
 token came from, `tokens.json`, and `rejected.parquet` with the documents the mixture had no room for.

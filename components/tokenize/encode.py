@@ -48,7 +48,8 @@ def token_type(vocabulary_size: int) -> type[np.uint16 | np.uint32]:
 def beginning_of_text(tokenizer: Tokenizer, ending: int) -> int | None:
     """Id of the token that the tokenizer itself puts before every text (Llama's `<s>`); None for none.
 
-    None also where it is `ending`, the end of the document before. A base that never saw a text without it would have to learn that, for nothing: it rests its attention there.
+    A base that never saw a text without it would have to learn that, for nothing: it rests its attention there.
+    None also where it is `ending`: as the end of the document before, it stands there anyway.
     """
     bare, whole = (tokenizer.encode("a", add_special_tokens=added).ids for added in (False, True))
     begins = len(whole) > len(bare) and whole[1 : 1 + len(bare)] == bare and whole[0] != ending

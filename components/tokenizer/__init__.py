@@ -16,6 +16,7 @@ from components.tokenizer.base import publish, read_config, read_model
 from components.tokenizer.check import (
     HARD_STRINGS,
     check_identity,
+    check_one_tokenizer,
     check_round_trip,
     check_strings,
     check_unchanged,
@@ -88,12 +89,14 @@ def _extend(
     config: TokenizerSettings, sample: Sample, base: Path, strings: dict[str, list[str]], out: Path
 ) -> dict[str, Any]:
     old = read_model(base)
+    before = fast_tokenizer(old)
+    rest = [without_japanese(text) for part in (HARD_STRINGS, *strings.values()) for text in part]
+    if (base / TOKENIZER_FILE).is_file():
+        check_one_tokenizer(before, load_tokenizer(base), rest, base)
     model, extension = extend(old, sample, config)
     copy_tokenizer(base, out)
     publish(model, read_config(base), out)
     write_extension(extension, out)
-    before = fast_tokenizer(old)
-    rest = [without_japanese(text) for part in (HARD_STRINGS, *strings.values()) for text in part]
     return {
         "base_pieces": extension.base_pieces,
         "new_pieces": len(extension.pieces),

@@ -21,9 +21,10 @@ _STRING_CHARACTERS = 120
 # What no corpus may hold, and every user types one day.
 HARD_STRINGS = (
     "", " ", "  二つの空白", "末尾 ", "\n", "\n\n\n", "\t", "a\r\nb", "▁", " ▁ ", "😀𠮟𩸽", "e\u0301", "か\u3099",
-    "\x00", "</s>", "<unk><pad>", "<0x0A>", "<0xE3>。", "<|user|>", "<|assistant|>答え</s>", "。。", "。\n。", "12,345",
-    " " * 40, "-" * 37 + "=" * 21, "…" * 19, "１２３", "\u200b\ufeff", "\u2585", "ｱｲｳ", "٣", "한국어", "עברית",
-    "def f(x):\n    if x:\n\t\treturn 1\n", "a\t1\n\tb\t\t2", "|  品名 |   価格|\n|---|--:|", "\t" * 11, "ああああああああああ",
+    "\x00", "</s>", "<unk><pad>", "<0x0A>", "<0xE3>。", "<|user|>", "<|assistant|>答え</s>",
+    "。。", "。\n。", "12,345", " " * 40, "-" * 37 + "=" * 21, "…" * 19, "１２３", "\u200b\ufeff", "\u2585", "ｱｲｳ",
+    "٣", "한국어", "עברית", "def f(x):\n    if x:\n\t\treturn 1\n", "a\t1\n\tb\t\t2",
+    "|  品名 |   価格|\n|---|--:|", "\t" * 11, "ああああああああああ",
 )  # fmt: skip
 
 
@@ -77,6 +78,27 @@ def check_round_trip(tokenizer: Tokenizer, strings: dict[str, list[str]]) -> Non
     for text, ids in zip(texts, encode_documents(tokenizer, texts), strict=True):
         if (back := tokenizer.decode(ids.tolist())) != text.replace("▁", " "):
             raise KajiyaError(f"the tokenizer loses text: {text!r} comes back as {back!r}.")
+
+
+def check_one_tokenizer(converted: Tokenizer, own: Tokenizer, texts: list[str], base: Path) -> None:
+    """Raise KajiyaError when a base's tokenizer.json cuts a text otherwise than its tokenizer.model.
+
+    The model was trained on what the first says, and the extension is built from the second.
+    """
+    encoded = (encode_documents(one, texts) for one in (own, converted))
+    different = [
+        (text, theirs.tolist(), ours.tolist())
+        for text, theirs, ours in zip(texts, *encoded, strict=True)
+        if theirs.tolist() != ours.tolist()
+    ]
+    if different:
+        text, theirs, ours = different[0]
+        raise KajiyaError(
+            f"{base}: tokenizer.json encodes {len(different)} of {len(texts)} texts otherwise than tokenizer.model, so "
+            f"an extension of the second would not be one of the first. First: {text!r}\n"
+            f"  tokenizer.json:  {theirs}\n  tokenizer.model: {ours}\n"
+            "Set `tokenizer.kind: take`, or take tokenizer.json away if the model was trained with the other."
+        )
 
 
 def check_unchanged(before: Tokenizer, after: Tokenizer, texts: list[str]) -> dict[str, int]:

@@ -67,7 +67,9 @@ def _build(symbols, offsets, numbers, reach):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _fits(nodes, base, symbols, offsets, begin, end, depth):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917 - flat arrays, for numba
+def _fits(  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917 - flat arrays, for numba
+    nodes, base, symbols, offsets, begin, end, depth
+):
     for i in range(begin, end):  # noqa: SIM110 - numba knows no all()
         if nodes[base + symbols[offsets[i] + depth], _CHECK] != _UNUSED:
             return False

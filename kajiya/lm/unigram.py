@@ -147,7 +147,9 @@ def _search(segment, size, nodes, unknown, best, way):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def _collect(data, segment, size, way, ids, bytes_, found, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917 - flat arrays, for numba
+def _collect(  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917 - flat arrays, for numba
+    data, segment, size, way, ids, bytes_, found, count
+):
     """Append the ids of the best way through the segment; returns how many there are now."""
     end, low = size, count
     while end > 0:
