@@ -38,7 +38,7 @@ up: $(READY) ## the Prefect and MLflow servers on loopback, until Ctrl-C
 bench-corpus: $(READY) $(PEERS)/.ready ## the corpus stages beside their peers, about ten minutes on a quiet machine
 	$(BIN)/python -m benchmarks.corpus --peers $(PEERS)/bin/python
 
-bench-train: $(READY) ## training beside its peers, about six minutes on two quiet cores; more where there is a GPU
+bench-train: $(READY) ## training beside its peers, checkpoints and drafts: under ten minutes on two quiet cores; more with a GPU
 	$(BIN)/python -m benchmarks.train
 
 $(PEERS)/.ready: benchmarks/requirements.txt

@@ -20,6 +20,8 @@ from components.sample import run as make_sample
 from components.tokenizer import TokenizerSettings
 from components.tokenizer import run as train_tokenizer
 from kajiya.records import DOCUMENT
+from kajiya.sample.deck import Deck
+from kajiya.sample.webpages import page
 from kajiya.shards import write_dataset, write_file
 from kajiya.stage import execute
 
@@ -65,6 +67,19 @@ class Inputs:
         if not folder.is_dir():
             texts = first(self._texts(), megabytes)
             _write(texts, folder, sum(map(len, texts)), _SHARDS)
+        return folder
+
+    def sample_pages(self) -> Path:
+        """As many megabytes of pages as the sample world's sites have, none of them damaged."""
+        folder = self.root / f"pages-{self.megabytes:g}" / SOURCE
+        if not folder.is_dir():
+            deck = Deck(random.Random(_SEED))  # noqa: S311 - no secret
+            texts: list[str] = []
+            size = 0
+            while size < self.megabytes * 1e6:
+                texts.append(page(random.Random(f"{_SEED}:{len(texts)}"), deck))  # noqa: S311
+                size += len(texts[-1].encode())
+            _write(texts, folder, size, _SHARDS)
         return folder
 
     def long(self, copies: int, distinct: bool = False) -> Path:

@@ -1,16 +1,17 @@
-"""Training beside what a user would pick instead: `make bench-train`, about six minutes on two quiet cores.
+"""Training beside what a user would pick instead: `make bench-train`, under ten minutes on two quiet cores.
 
     python -m benchmarks.train [--only WORK ...] [--rounds N] [--steps N] [--out FILE]
     python -m benchmarks.train --table
 
 Contenders (trainers.py) are processes that take turns with the same model, sequences and optimizer; the best
-turn of each counts. On CPUs each has one thread and CPU seconds count; on a GPU wall seconds do, and one
+turn of each counts. HF Trainer is measured as its users start it, and again with the memory settings that our
+launcher gives its ranks; for bf16 also with the weights themselves in bf16. On CPUs each has one thread and CPU seconds count; on a GPU wall seconds do, and one
 contender after the other has the device. Without a GPU its rows say "not measured".
 
-Works that take minutes of their own have commands of their own, `python -m benchmarks.NAME` for each of COMPANIONS,
-which write results/NAME.json: {"rows": [...]}. Their rows are taken over from there. A row says work, unit, ours,
-peer, peer_value, ratio, cores, input, command, date, and where there is one ratio_goal; a figure that could not be
-taken is None, and `reason` says why.
+The COMPANIONS are programs of their own, `python -m benchmarks.NAME`, which write NAME.json, {"rows": [...]}, beside
+the results. They are run from here, and their rows taken over. A row says work, unit, ours, peer, peer_value, ratio,
+cores, input, command, date, and where there are ones ratio_goal, or goal: what our value should not exceed. A figure that
+could not be taken is None, and `reason` says why.
 
 Writes benchmarks/results/train.json and from it the table of docs/performance.md. `--only` measures anew what it
 names and leaves the other rows as they are.
@@ -20,89 +21,57 @@ import argparse
 import datetime
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks.contender import Contender, NoResultError
 from benchmarks.train_table import Row, machine, table, with_table
+from benchmarks.train_works import CPU, LOADER, OURS, PEERS, WORKS, Work
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "train.json"
 DOCUMENT = ROOT / "docs" / "performance.md"
 COMPANIONS = ("checkpointing", "speculative")
-
-_CONSTANT = {"warmup_steps": 0, "final_fraction": 1.0}
-_CPU = {
-    "model": {"hidden_size": 384, "layers": 6, "heads": 6, "ffn_size": 1024, "context": 512},
-    "schedule": _CONSTANT, "global_batch_sequences": 4, "micro_batch_sequences": 4, "threads_per_rank": 1,
-    "log_every_steps": 10,
-}  # fmt: skip
-_1B = {
-    "model": {"hidden_size": 2048, "layers": 24, "heads": 16, "context": 2048}, "schedule": _CONSTANT,
-    "global_batch_sequences": 32, "micro_batch_sequences": 8, "precision": "bf16", "compile": True,
-}  # fmt: skip
-_7B = {
-    "model": {"hidden_size": 4096, "layers": 24, "heads": 32, "context": 2048}, "schedule": _CONSTANT,
-    "global_batch_sequences": 16, "micro_batch_sequences": 4, "precision": "bf16", "compile": True,
-    "activation_checkpointing": True,
-}  # fmt: skip
-
-
-class Work(NamedTuple):
-    title: str
-    settings: Mapping[str, Any]
-    vocabulary: int
-    peers: tuple[str, ...]
-    goal: float | None
-    ratio_goal: float | None
-    gpu: bool
-
-
-_SMALL = "6 layers x 384, 32,000 pieces, 4 sequences of 512"
-WORKS = {
-    "cpu-fp32": Work(f"train on a CPU, fp32: {_SMALL}", _CPU | {"precision": "fp32"}, 32000, ("hf",), None, 1.3, False),
-    "cpu-bf16": Work(f"train on a CPU, bf16: {_SMALL}", _CPU | {"precision": "bf16"}, 32000, ("hf",), None, 1.3, False),
-    "gpu-1.3b": Work("train 1.3B on one GPU, bf16, sequence 2048", _1B, 50000, ("hf", "plain"), 0.5, None, True),
-    "gpu-7b": Work("train the shape of 7B, layers that fit, bf16", _7B, 32000, ("hf", "plain"), None, None, True),
-}  # fmt: skip
-LOADER = "loader"
-PEER_NAMES = {"hf": "HF Trainer", "plain": "plain loop (nanoGPT's style)"}
+ORDER = (*WORKS, LOADER, *COMPANIONS)
 
 
 def main(argv: list[str] | None = None) -> None:
     options = _options(argv)
     known = json.loads(options.out.read_text(encoding="utf-8")) if options.out.is_file() else {"rows": []}
     if not options.table:
-        names = options.only or [*WORKS, LOADER, *COMPANIONS]
         made: dict[str, list[Row]] = {}
-        for name in names:
+        for name in options.only or ORDER:
             print(f"{name} ...", file=sys.stderr, flush=True)
             made[name] = _measure(name, options, made)
-        kept = [row for row in known["rows"] if row["name"] not in made]
-        order = [*WORKS, LOADER, *COMPANIONS]
-        rows = sorted(
-            [*kept, *(row for some in made.values() for row in some)],
-            key=lambda row: order.index(row["name"]),
-        )
-        known = {"machine": machine(), "rows": rows}
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(known, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        if options.out == RESULTS and DOCUMENT.is_file():
-            document = DOCUMENT.read_text(encoding="utf-8")
-            DOCUMENT.write_text(with_table(known, document), encoding="utf-8")
+            known = _merged(known, made)
+            _save(known, options.out)  # at once: a later work may fail
     print(table(known))
+
+
+def _merged(known: dict[str, Any], made: Mapping[str, list[Row]]) -> dict[str, Any]:
+    kept = [row for row in known["rows"] if row["name"] not in made]
+    rows = [*kept, *(row for some in made.values() for row in some)]
+    return {"machine": machine(), "rows": sorted(rows, key=lambda row: ORDER.index(row["name"]))}
+
+
+def _save(results: dict[str, Any], out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    if out == RESULTS and DOCUMENT.is_file():
+        DOCUMENT.write_text(with_table(results, DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _measure(name: str, options: argparse.Namespace, made: Mapping[str, list[Row]]) -> list[Row]:
     if name in COMPANIONS:
-        return _companion(name)
+        return _companion(name, options.out.parent)
     if name == LOADER:
         return [_loader(options, made)]
     work = WORKS[name]
     if work.gpu and _gpu() is None:
-        return [_row(name, work.title, peer=PEER_NAMES[peer], reason="no GPU here") for peer in work.peers]
+        return [_row(name, work.title, PEERS[peer].title, options, "no GPU here") for peer in work.peers]
     return _train(name, work, options)
 
 
@@ -121,7 +90,7 @@ def _train(name: str, work: Work, options: argparse.Namespace) -> list[Row]:
     rows = []
     for peer in work.peers:
         theirs = None if peer in failed else _speed(sides[peer], kind)
-        row = _row(name, work.title, peer=PEER_NAMES[peer], reason=failed.get("ours") or failed.get(peer))
+        row = _row(name, work.title, PEERS[peer].title, options, failed.get("ours") or failed.get(peer))
         row |= {
             "unit": "tokens/s" if work.gpu else "tokens per CPU second",
             "ours": value, "peer_value": theirs, "ratio": round(value / theirs, 3) if value and theirs else None,
@@ -138,11 +107,12 @@ def _train(name: str, work: Work, options: argparse.Namespace) -> list[Row]:
 def _loader(options: argparse.Namespace, made: Mapping[str, list[Row]]) -> Row:
     """Batches alone, beside what the fastest trainer measured in this run eats."""
     speeds = [row["ours"] for name in WORKS for row in made.get(name, []) if row["ours"]]
-    contender = _contender("loader", _CPU, _tokens(options.work, 32000), options)
+    contender = _contender("loader", CPU, _tokens(options.work, 32000), options)
     contender.options = {**contender.options, "steps": 5000}
     row = _row(
-        LOADER, "batches alone: order, memory map, tensors", peer="the fastest trainer above", reason=None
+        LOADER, "batches alone: order, memory map, tensors", "the fastest trainer above", options, None
     )
+    row["input"] = row["input"].replace(f"of {options.steps} steps", "of 5000 steps")
     failed = _in_turns({"loader": contender}, options.rounds)
     value = None if failed else _speed(contender, "cpu")
     eaten = max(speeds, default=None)
@@ -156,22 +126,20 @@ def _loader(options: argparse.Namespace, made: Mapping[str, list[Row]]) -> Row:
 def _contender(
     side: str, settings: Mapping[str, Any], tokens: Path, options: argparse.Namespace, profile: bool = False
 ) -> Contender:
+    peer = PEERS.get(side, OURS._replace(contender=side, memory=side == "ours"))
     given = {
-        "tokens": str(tokens),
-        "work": str(options.work / side),
-        "settings": settings,
-        "steps": options.steps,
-    }
+        "tokens": str(tokens), "work": str(options.work / side), "settings": settings, "steps": options.steps,
+        **peer.options, **({"profile": profile} if peer.contender in ("ours", "plain") else {}),
+    }  # fmt: skip
     environment = {}
-    if side == "ours":  # as the launcher gives its ranks
+    if peer.memory:  # as the launcher gives its ranks
         from components.pretrain.launch import MEMORY  # noqa: PLC0415
 
         environment = dict(MEMORY)
     if _gpu():
         environment |= {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
-    extra = {"profile": profile} if side in ("ours", "plain") else {}
     log = options.work / f"{side}.log"
-    return Contender(sys.executable, "benchmarks.trainers", side, given | extra, log, environment)
+    return Contender(sys.executable, "benchmarks.trainers", peer.contender, given, log, environment)
 
 
 def _in_turns(sides: Mapping[str, Contender], rounds: int) -> dict[str, str]:
@@ -220,7 +188,7 @@ def _utilisation(settings: Mapping[str, Any], work: Work, ours: float | None, th
     config = PretrainSettings.model_validate(settings)
     shape = llama_config(config.model, work.vocabulary, {})
     peak = peak_flops(_gpu() or "", config.precision)
-    result: Row = {"goal": work.goal}
+    result: Row = {"mfu_goal": work.mfu_goal}
     for causal, suffix in ((True, ""), (False, "_full_attention")):
         flops = training_flops_per_token(shape, config.model.context, causal)
         for side, speed in (("ours", ours), ("peer", theirs)):
@@ -246,21 +214,33 @@ def _tokens(work: Path, vocabulary: int) -> Path:
     return folder
 
 
-def _companion(name: str) -> list[Row]:
-    path = ROOT / "benchmarks" / "results" / f"{name}.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    return [
-        {"peer": None, "peer_value": None, "ratio": None, "reason": None} | row | {"name": name}
-        for row in rows
-    ]
+def _companion(name: str, folder: Path) -> list[Row]:
+    path = folder / f"{name}.json"
+    ended = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--out", str(path)], stdout=sys.stderr, check=False
+    )
+    if ended.returncode:
+        sys.exit(f"error: benchmarks.{name} ended with {ended.returncode}; what it says stands above")
+    return taken_over(name, json.loads(path.read_text(encoding="utf-8")))
 
 
-def _row(name: str, title: str, peer: str, reason: str | None) -> Row:
+def taken_over(name: str, results: Mapping[str, Any]) -> list[Row]:
+    """The rows of a companion as they stand in ours."""
+    empty = {"peer": None, "peer_value": None, "ratio": None, "reason": None}
+    return [empty | row | {"name": name} for row in results["rows"]]
+
+
+def _row(name: str, title: str, peer: str, options: argparse.Namespace, reason: str | None) -> Row:
+    """A row without figures. Rounds and steps stand in the command that gives it again, and in words beside the input."""
+    turns = f"best of {options.rounds} turns" if options.rounds > 1 else "one turn"
+    gpu = name.startswith("gpu")
+    names = " ".join(("cpu-fp32", "cpu-bf16", name)) if name == LOADER else name
     return {
         "name": name, "work": title, "unit": None, "ours": None, "peer": peer, "peer_value": None, "ratio": None,
-        "goal": None, "ratio_goal": None, "device": _gpu() or machine()["processor"],
-        "cores": len(os.sched_getaffinity(0)) if name.startswith("gpu") else 1,
-        "input": "synthetic tokens: each 1 to 3 above the one before", "command": f"python -m benchmarks.train --only {name}",
+        "ratio_goal": None, "device": _gpu() or ("none at hand" if gpu else machine()["processor"]),
+        "cores": len(os.sched_getaffinity(0)) if gpu else 1,
+        "input": f"synthetic tokens: each 1 to 3 above the one before; {turns} of {options.steps} steps",
+        "command": f"python -m benchmarks.train --only {names} --rounds {options.rounds} --steps {options.steps}",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "load": round(os.getloadavg()[0], 1), "reason": reason,
     }  # fmt: skip
@@ -275,8 +255,8 @@ def _gpu() -> str | None:
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--only", nargs="+", choices=[*WORKS, LOADER, *COMPANIONS], metavar="WORK")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender (default 3)")
+    parser.add_argument("--only", nargs="+", choices=ORDER, metavar="WORK")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each contender (default 2)")
     parser.add_argument("--steps", type=int, default=2, help="timed optimizer steps of a turn (default 2)")
     parser.add_argument(
         "--work", type=Path, default=ROOT / "build" / "benchmark-train", help="inputs and logs"

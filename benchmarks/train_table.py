@@ -30,12 +30,20 @@ def table(results: dict[str, Any]) -> str:
     for row in rows:
         if row.get("ours_mfu"):
             full = row["ours_mfu_full_attention"]
-            lines += ["", f"{row['work']}: MFU {row['ours_mfu']:.3f} ({full:.3f} with attention in full)."]
+            goal = f"; goal {row['mfu_goal']}" if row.get("mfu_goal") else ""
+            lines += [
+                "",
+                f"{row['work']}: MFU {row['ours_mfu']:.3f} ({full:.3f} with attention in full{goal}).",
+            ]
+    drafts = {row["work"]: row for row in rows if row.get("tokens_per_pass")}
+    for work, row in drafts.items():
+        held = f"{row['acceptance']:.0%} of the guesses held, {row['tokens_per_pass']:.3g} tokens a pass"
+        lines += ["", f"{work}: {held}; {row['input']}."]
     measured = [row for row in rows if row.get("load") is not None]
     dates, loads = sorted(row["date"] for row in measured), sorted(row["load"] for row in measured)
     if measured:
         where = f"{results['machine']['processor']}, load average {loads[0]} to {loads[-1]}"
-        lines += ["", f"Measured {dates[0]} to {dates[-1]} on {where}. Other rows by their own commands."]
+        lines += ["", f"Measured {dates[0]} to {dates[-1]} on {where}."]
     return "\n".join(lines)
 
 
@@ -56,8 +64,10 @@ def _cells(row: Row) -> list[str]:
 
 
 def _goal(row: Row) -> str:
-    """Of the ratio, or of our value."""
-    return f"{_number(row['ratio_goal'])} x" if row.get("ratio_goal") else _number(row.get("goal"))
+    """Of the ratio, or the most that our value may be."""
+    if row.get("ratio_goal"):
+        return f"{_number(row['ratio_goal'])} x"
+    return f"at most {_number(row['goal'])}" if row.get("goal") else "-"
 
 
 def with_table(results: dict[str, Any], document: str) -> str:

@@ -117,9 +117,12 @@ def prepare_plain(
     return _ready(step, steps, per_step, "plain loop: autocast, fused AdamW, all logits", profile)
 
 
-def prepare_hf(tokens: str, work: str, settings: dict[str, Any], steps: int, profile: bool = False) -> Ready:
-    """transformers' Trainer at its defaults, but for the constants of the optimizer and no logging."""
-    del profile
+def prepare_hf(tokens: str, work: str, settings: dict[str, Any], steps: int, weights: str = "fp32") -> Ready:
+    """transformers' Trainer at its defaults, but for the constants of the optimizer and no logging.
+
+    weights: bf16 holds the model itself in bf16 and needs no autocast: less memory and fewer casts than
+    the documented `bf16=True`, but no fp32 masters, so small updates are rounded away.
+    """
     from transformers import Trainer, TrainerCallback, TrainingArguments  # noqa: PLC0415
 
     config = PretrainSettings.model_validate(settings)
@@ -129,12 +132,13 @@ def prepare_hf(tokens: str, work: str, settings: dict[str, Any], steps: int, pro
         output_dir=work, max_steps=steps + 1, per_device_train_batch_size=config.micro_batch_sequences,
         gradient_accumulation_steps=batch // config.micro_batch_sequences, learning_rate=RATE,
         lr_scheduler_type="constant", weight_decay=0.1, adam_beta2=0.95, max_grad_norm=1.0,
-        bf16=config.precision == "bf16", use_cpu=not torch.cuda.is_available(), report_to=[],
+        bf16=config.precision == "bf16" and weights == "fp32", use_cpu=not torch.cuda.is_available(), report_to=[],
         save_strategy="no", logging_strategy="no", disable_tqdm=True, train_sampling_strategy="sequential",
         torch_compile=config.compile, gradient_checkpointing=config.activation_checkpointing,
     )  # fmt: skip
     clock = _clock(TrainerCallback)
-    trainer = Trainer(model=_model(config, tokens), args=arguments, train_dataset=order, callbacks=[clock])
+    model = _model(config, tokens).to(getattr(torch, {"fp32": "float32", "bf16": "bfloat16"}[weights]))
+    trainer = Trainer(model=model, args=arguments, train_dataset=order, callbacks=[clock])
 
     def work_() -> dict[str, Any]:
         clock.moments.clear()
@@ -145,7 +149,8 @@ def prepare_hf(tokens: str, work: str, settings: dict[str, Any], steps: int, pro
         return _counts(cpu, wall, steps * batch * config.model.context, loss)
 
     work_()
-    return Ready(work_, 0, f"transformers Trainer, {'bf16 autocast' if arguments.bf16 else 'fp32'}")
+    told = "bf16 autocast over fp32 weights" if arguments.bf16 else f"{weights} weights"
+    return Ready(work_, 0, f"transformers Trainer, {told}")
 
 
 def prepare_loader(

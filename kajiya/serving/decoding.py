@@ -24,6 +24,10 @@ _FIRST_GUESSES, _MOST_GUESSES = 4, 12
 # token was drawn: samples stay unbiased.
 _LEAST_CONFIDENCE = 0.1
 
+# A draft that is asked in vain twice in a row rests for a token, then for two, four and so on up to this, until a
+# guess holds again: where it knows nothing it costs next to nothing. What it missed it reads in one pass.
+_LONGEST_REST = 16
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -43,6 +47,32 @@ class Tally:
     """Forward passes of the large model."""
     guessed: int = 0
     accepted: int = 0
+
+
+@dataclass
+class _Pace:
+    """How far the draft guesses ahead, and when not at all. What was said before decides: samples stay unbiased."""
+
+    ahead: int = _FIRST_GUESSES
+    resting: int = 0
+    next_rest: int = 0
+
+    def take_turn(self) -> bool:
+        """Whether the draft is asked."""
+        self.resting -= 1
+        return self.resting < 0
+
+    def learn(self, guessed: int, held: int) -> None:
+        self.resting = 0
+        if not held:
+            self.resting, self.next_rest = self.next_rest, min(max(1, 2 * self.next_rest), _LONGEST_REST)
+        else:
+            self.next_rest = 0
+        # As transformers' heuristic: farther while all guesses hold, less far when one falls.
+        if held < guessed:
+            self.ahead = max(self.ahead - 1, 1)
+        elif held:
+            self.ahead = min(self.ahead + 2, _MOST_GUESSES)
 
 
 @dataclass
@@ -130,18 +160,21 @@ def decode(
     large = _Runner(model, vocabulary)
     small = _Runner(draft, vocabulary) if draft is not None else None
     chooser = _Chooser(sampling)
-    tokens, ahead = list(prompt), _FIRST_GUESSES
+    pace = _Pace()
+    tokens = list(prompt)
     while (room := limit - (len(tokens) - len(prompt))) > 0:
         guesses: list[int] = []
         odds: list[torch.Tensor] = []
-        if small is not None and len(tokens) + ahead <= _positions(draft):
-            guesses, odds = _guess(small, tokens, min(ahead, room - 1), chooser)
+        asked = False
+        if small is not None and len(tokens) + pace.ahead <= _positions(draft) and pace.take_turn():
+            asked = True
+            guesses, odds = _guess(small, tokens, min(pace.ahead, room - 1), chooser)
         new = chooser.verify(large.advance(tokens + guesses, len(guesses) + 1), guesses, odds)
         tally.passes += 1
         tally.guessed += len(guesses)
         tally.accepted += len(new) - 1
-        # As transformers' heuristic: up while all guesses hold, down when one falls.
-        ahead = min(ahead + 2, _MOST_GUESSES) if len(new) > len(guesses) else max(ahead - 1, 1)
+        if asked:
+            pace.learn(len(guesses), len(new) - 1)
         tokens += new
         for runner in (large, small):
             if runner is not None:
