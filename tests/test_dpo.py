@@ -89,7 +89,7 @@ def test_held_out_figures_are_those_that_plain_transformers_gives(tuned, tuning_
         found = []
         for one in held_out:
             for answer in (one.chosen_ids, one.rejected_ids):
-                ids = torch.tensor([one.prompt_ids + answer])
+                ids = torch.tensor([[*one.prompt_ids, *answer]])
                 with torch.no_grad():
                     scores = model(ids).logits.log_softmax(-1)[0, :-1]
                 found.append(scores.gather(1, ids[0, 1:, None])[len(one.prompt_ids) - 1 :].sum())
@@ -138,7 +138,7 @@ def test_pair_is_prompt_and_two_answers_each_to_its_end(tuning_base):
     prompt = [message("user", "一つ目"), message("assistant", "はい。"), message("user", "二つ目")]
     found = encode(Preference.model_validate(pair(prompt=prompt)), tokenizer, 96)
     asked = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"]
-    assert found.prompt_ids == asked
+    assert found.prompt_ids.tolist() == asked
     assert tokenizer.decode(found.chosen_ids) == "松山で売っています。</s>"
     assert tokenizer.decode(found.rejected_ids) == "高松の店は「高い」と言った。</s>"
 

@@ -95,7 +95,7 @@ def test_base_without_a_model_is_an_error(tuning_base, instructions, tmp_path):
 
 def test_tuning_that_diverges_stops_at_once_and_says_what_to_lower(tuning_base, instructions, tmp_path):
     config = SETTINGS.model_copy(
-        update={"learning_rate": 1e30, "log_every_steps": 1, "max_gradient_norm": 1e30}
+        update={"learning_rate": 1e30, "log_every_steps": 1000, "max_gradient_norm": 1e30}
     )
     with pytest.raises(KajiyaError, match=r"step [23]: the tuning diverged. Lower sft\.learning_rate"):
         tune(tuning_base, instructions, tmp_path / "out", config)

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from kajiya.lm.conversations import control_token_in, encode_conversation
@@ -13,9 +15,9 @@ class Pair(NamedTuple):
     id: str
     license: str
     generators: tuple[str, ...]
-    prompt_ids: list[int]
-    chosen_ids: list[int]
-    rejected_ids: list[int]
+    prompt_ids: NDArray[np.int32]
+    chosen_ids: NDArray[np.int32]
+    rejected_ids: NDArray[np.int32]
     """As chosen_ids: what follows the prompt, up to the end of the reply."""
 
 
@@ -36,10 +38,8 @@ def encode(preference: Preference, tokenizer: PreTrainedTokenizerFast, max_token
     begin = _shared(chosen[: min(begin, other)], rejected)
     if chosen[begin:] == rejected[begin:]:
         return Rejected.of(preference, "same_tokens", "the answers differ in no token")
-    return Pair(
-        preference.id, preference.license, preference.generators(),
-        chosen[:begin], chosen[begin:], rejected[begin:],
-    )  # fmt: skip
+    parts = (np.array(ids, np.int32) for ids in (chosen[:begin], chosen[begin:], rejected[begin:]))
+    return Pair(preference.id, preference.license, preference.generators(), *parts)
 
 
 def _last_reply(ids: list[int], labels: list[int]) -> tuple[list[int], int]:

@@ -79,7 +79,7 @@ def tune(
         measured: dict[str, Any] = {"loss": _ends([row["loss"] for row in rows if "loss" in row])}
         if reference is not None:
             measured["held_out"] = preferred(reference, trainer.log_probabilities(held_out), config.beta)
-    samples = [one.prompt_ids + one.chosen_ids for one in pairs[0][:4]]
+    samples = [[*one.prompt_ids.tolist(), *one.chosen_ids.tolist()] for one in pairs[0][:4]]
     return write_model(trainer, config, places, tokenizer, samples), measured
 
 

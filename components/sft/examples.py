@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from kajiya.lm.conversations import control_token_in, encode_conversation
@@ -15,8 +17,8 @@ class Example(NamedTuple):
     id: str
     license: str
     generators: tuple[str, ...]
-    input_ids: list[int]
-    labels: list[int]
+    input_ids: NDArray[np.int32]
+    labels: NDArray[np.int32]
     """IGNORED where the token does not count in the loss."""
 
 
@@ -32,4 +34,10 @@ def encode(
         return Rejected.of(conversation, "nothing_to_learn", "the chat template marks no reply")
     if len(input_ids) > max_tokens:
         return Rejected.of(conversation, "too_long", f"{len(input_ids)} tokens")
-    return Example(conversation.id, conversation.license, conversation.generators(), input_ids, labels)
+    return Example(
+        conversation.id,
+        conversation.license,
+        conversation.generators(),
+        np.array(input_ids, np.int32),
+        np.array(labels, np.int32),
+    )

@@ -78,7 +78,7 @@ def tune(
     loss = {"first": losses[0], "last": losses[-1]}
     if before is not None and after is not None:
         loss |= {"validation_before": round(before, 6), "validation_after": round(after, 6)}
-    samples = [one.input_ids for one in examples[0][:4]]
+    samples = [one.input_ids.tolist() for one in examples[0][:4]]
     return write_model(trainer, config, places, tokenizer, samples), loss
 
 

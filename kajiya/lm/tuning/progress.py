@@ -2,8 +2,9 @@
 
 import math
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
+import torch
 from tqdm import tqdm
 from transformers import TrainerCallback
 
@@ -44,15 +45,25 @@ class Progress(TrainerCallback):
 
 
 class Guard(TrainerCallback):
-    """Stops a tuning that diverged. Steps to be saved are logged first, so no checkpoint holds a NaN."""
+    """Stops a tuning that diverged, before the step that did so changes a weight."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
 
+    def on_pre_optimizer_step(self, _arguments: Any, state: Any, *_: Any, model: Any, **__: Any) -> None:
+        """Whatever is logged how seldom: a loss that is not finite gives gradients that are none either."""
+        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        if not math.isfinite(norm):
+            self._stop(f"gradient norm {norm}", state.global_step + 1)
+
     def on_log(self, _arguments: Any, state: Any, *_: Any, logs: dict[str, Any], **__: Any) -> None:
-        loss, norm = float(logs.get("loss", 0.0)), float(logs.get("grad_norm", 0.0))
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise KajiyaError(
-                f"{self._stage}: loss {loss} and gradient norm {norm} at step {state.global_step}: the tuning "
-                f"diverged. Lower {self._stage}.learning_rate, or look at the data. The checkpoints before it are kept."
-            )
+        loss = float(logs.get("loss", 0.0))
+        if not math.isfinite(loss):
+            self._stop(f"loss {loss}", state.global_step)
+
+    def _stop(self, what: str, step: int) -> NoReturn:
+        raise KajiyaError(
+            f"{self._stage}: {what} at step {step}: the tuning diverged. Lower {self._stage}.learning_rate, or look "
+            "at the data. The checkpoints before it are kept."
+        )
