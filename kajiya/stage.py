@@ -69,7 +69,8 @@ def main(run: Callable[..., Report], keyed: bool = False) -> None:
         told = disk_error(error, paths[-1])
         if told is None:
             raise
-        sys.exit(f"error: {stage}: {told}")
+        print(f"error: {stage}: {told}", file=sys.stderr)
+        sys.exit(MEND_FIRST)
 
 
 def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Path) -> Report:

@@ -1,7 +1,9 @@
 """The launcher: ranks that die, hang, or are told to stop; how many there are."""
 
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,12 +11,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors import SafetensorError
 from test_pretrain import small
 
+from components.pretrain.endings import REWIND, Notice, Rank, beat_path, stacks_path
+from components.pretrain.guards import Alarm, RewindNeeded
 from components.pretrain.history import History
-from components.pretrain.launch import Notice, Rank, _end, _watch, beat_path, ranks_of_this_run, stacks_path
+from components.pretrain.launch import _end, _notice, _watch, environment, ranks_of_this_run
+from components.pretrain.rank import verdict
 from components.pretrain.watchdog import Beat, Heart, Watchdog, Witness, culprits
-from kajiya.errors import KajiyaError, PassingError
+from kajiya.errors import MEND_FIRST, TRY_AGAIN, KajiyaError, PassingError
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,7 +52,7 @@ def test_rank_that_dies_is_named_with_its_log_and_the_others_are_ended(tmp_path)
     assert ranks[0].process.returncode == -9
 
 
-@pytest.mark.parametrize(("status", "passing"), [(2, False), (1, True)])
+@pytest.mark.parametrize(("status", "passing"), [(2, False), (1, False), (75, True)])
 def test_rank_that_knows_why_it_fails_is_quoted(tmp_path, status, passing):
     script = (
         f"import os, sys; os.write(int(sys.argv[1]), 'データが壊れています'.encode()); sys.exit({status})"
@@ -55,10 +62,80 @@ def test_rank_that_knows_why_it_fails_is_quoted(tmp_path, status, passing):
     assert isinstance(caught.value, PassingError) == passing
 
 
+def test_rank_that_falls_before_it_can_say_why_is_for_a_person_to_mend(tmp_path):
+    script = "import sys; print('no module named deepspeed', file=sys.stderr); sys.exit(1)"
+    with pytest.raises(KajiyaError, match=r"(?s)exit status 1.*no module named deepspeed") as caught:
+        watch([start(1, script, tmp_path)], tmp_path)
+    assert not isinstance(caught.value, PassingError)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "x/history.jsonl"),
+            MEND_FIRST,
+            "x/history.jsonl: .*disk is full",
+        ),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), MEND_FIRST, "quota of this disk is used up"),
+        (
+            SafetensorError("I/O error: No space left on device (os error 28)"),
+            MEND_FIRST,
+            "Free some disk space",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory."), MEND_FIRST, "micro_batch_sequences"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MEND_FIRST, "KAJIYA_RANKS"),
+        (KeyError("labels"), MEND_FIRST, "defect"),
+        (KajiyaError("said"), MEND_FIRST, "^said$"),
+        (PassingError("said"), TRY_AGAIN, "^said$"),
+        (RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer"), TRY_AGAIN, "^$"),
+        (OSError(errno.ESTALE, "Stale file handle"), TRY_AGAIN, "Run again"),
+        (RewindNeeded(Alarm(3, "loss spike", "rewind", "loss 9")), REWIND, "^$"),
+    ],
+    ids=[
+        "full",
+        "quota",
+        "full elsewhere",
+        "device memory",
+        "memory",
+        "bug",
+        "known",
+        "passing",
+        "echo",
+        "network",
+        "rewind",
+    ],
+)
+def test_rank_asks_to_be_tried_again_only_for_what_may_pass(error, status, said):
+    found, message = verdict(error)
+    assert found == status
+    assert re.search(said, message)
+
+
+def test_second_notice_leaves_no_more_time_than_the_first():
+    with _notice() as notice:
+        os.kill(os.getpid(), signal.SIGTERM)
+        first = (notice.signal, notice.came)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (notice.signal, notice.came) == first
+        assert first[0] == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ranks_meet_on_this_machine_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "eth1")
+    given = environment(0, small(), 1)
+    assert (given["GLOO_SOCKET_IFNAME"], given["NCCL_SOCKET_IFNAME"]) == ("lo", "eth1")
+    monkeypatch.delenv("NCCL_SOCKET_IFNAME")
+    assert environment(0, small(), 1)["NCCL_SOCKET_IFNAME"] == "lo"
+
+
 LIVING = """
 import os, signal, sys, time
 from pathlib import Path
-from components.pretrain.launch import beat_path, stacks_path
+from components.pretrain.endings import beat_path, stacks_path
 from components.pretrain.watchdog import Heart, answer_with_stacks
 
 work, rank = Path(sys.argv[2]), int(sys.argv[3])

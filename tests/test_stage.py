@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 from corpus_folders import document, write_source
 
-from kajiya.errors import KajiyaError
+from kajiya.errors import MEND_FIRST, KajiyaError
 from kajiya.records import REJECTED
 from kajiya.report import Flow, Report
 from kajiya.settings import Settings
@@ -267,7 +267,7 @@ def test_stage_disk_full_is_told_without_traceback(tmp_path):
         check=False,
         text=True,
     )
-    assert result.returncode == 1
+    assert result.returncode == MEND_FIRST
     assert "error: toy: out: No space left on device. The disk is full" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from components.pretrain import run
-from components.pretrain.launch import beat_path
+from components.pretrain.endings import beat_path
 from components.pretrain.settings import PretrainSettings
 from components.pretrain.watchdog import read_beat
 from kajiya.lm import checkpoint

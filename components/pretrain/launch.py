@@ -9,25 +9,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.pretrain.endings import REWIND, Notice, Rank, beat_path, failure, hang, stopped
 from components.pretrain.history import History
 from components.pretrain.settings import PretrainSettings
-from components.pretrain.watchdog import (
-    Watchdog,
-    ask,
-    culprits,
-    limit_of_environment,
-    read_beat,
-    tell,
-)
-from kajiya.errors import MEND_FIRST, TRY_AGAIN, KajiyaError, PassingError
-from kajiya.lm.checkpoint import list_steps
-
-REWIND = 76
-"""Exit status of ranks that want to be started again, from before what their journal leaves out."""
+from components.pretrain.watchdog import Watchdog, limit_of_environment
+from kajiya.errors import KajiyaError, PassingError
+from kajiya.lm.checkpoint import warn
 
 # glibc gives large blocks back to the system when they are freed, and each comes back as fresh pages to be
 # cleared: on CPUs a tenth to a third of a step. So they are kept, in large pages.
@@ -39,27 +29,8 @@ MEMORY = {
 }
 
 _POLL_SECONDS = 0.1
-_LOG_LINES = 15
 _NOTICE_SECONDS = 110.0
 """What is left between a spot notice and the end of the machine (AWS: 120 seconds), with a little in hand."""
-
-
-@dataclass
-class Rank:
-    number: int
-    process: subprocess.Popen[bytes]
-    log: Path
-    """What it prints; rank 0 shows its progress and its errors on the terminal."""
-    message: int
-    """File descriptor on which the rank tells why it stopped."""
-
-
-@dataclass
-class Notice:
-    """A signal to stop: the step is finished and saved before the end."""
-
-    signal: int = 0
-    came: float = 0.0
 
 
 def launch(job: dict[str, Any], config: PretrainSettings, ranks: int) -> None:
@@ -75,9 +46,17 @@ def launch(job: dict[str, Any], config: PretrainSettings, ranks: int) -> None:
             while _run(work, config, ranks, notice, limit, history) == "rewind":
                 pass
         except BaseException as error:
-            history.add("end", why=str(error) or type(error).__name__)
+            _note_end(history, str(error) or type(error).__name__)
             raise
     history.add("end", why="done")
+
+
+def _note_end(history: History, why: str) -> None:
+    """A disk too full for the history must not hide why the training ended."""
+    try:
+        history.add("end", why=why)
+    except OSError as error:
+        warn(f"{history.path}: the end of this run could not be noted ({error.strerror})")
 
 
 def _run(
@@ -133,18 +112,12 @@ def environment(number: int, config: PretrainSettings, ranks: int) -> dict[str, 
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         "MKL_DYNAMIC": "FALSE",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        # All ranks are on this machine; by a name that does not resolve, or behind a firewall, they would not meet.
         "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
+        "NCCL_SOCKET_IFNAME": os.environ.get("NCCL_SOCKET_IFNAME", "lo"),
         "TOKENIZERS_PARALLELISM": "false",
         **MEMORY,
     }
-
-
-def beat_path(work: Path, rank: int) -> Path:
-    return work / "logs" / f"rank-{rank}.beat"
-
-
-def stacks_path(work: Path, rank: int) -> Path:
-    return work / "logs" / f"rank-{rank}.stacks"
 
 
 @contextmanager
@@ -155,7 +128,8 @@ def _notice() -> Iterator[Notice]:
     def take(number: int, _: Any) -> None:
         if notice.signal and number == signal.SIGINT:
             raise KeyboardInterrupt
-        notice.signal, notice.came = number, time.monotonic()
+        if not notice.signal:  # a second one leaves no more time than the first
+            notice.signal, notice.came = number, time.monotonic()
 
     if threading.current_thread() is not threading.main_thread():
         yield notice
@@ -205,15 +179,15 @@ def _watch(ranks: list[Rank], notice: Notice, watchdog: Watchdog, work: Path) ->
             time.sleep(5 * _POLL_SECONDS)
             for rank in ranks:
                 rank.process.poll()
-            raise _failure(
+            raise failure(
                 [rank for rank in ranks if rank.process.returncode not in (None, 0, REWIND)], notice, work
             )
         if told and time.monotonic() - notice.came > notice_seconds():
             raise PassingError(
-                f"{_stopped(notice, work)}, but not within {notice_seconds():.0f} s of the notice."
+                f"{stopped(notice, work)}, but not within {notice_seconds():.0f} s of the notice."
             )
         if running and (silent := watchdog.silent_seconds()) is not None:
-            raise _hang(running, silent, work)
+            raise hang(running, silent, work)
         running = [rank for rank in running if rank not in finished]
     return "rewind" if any(rank.process.returncode == REWIND for rank in ranks) else "done"
 
@@ -224,69 +198,6 @@ def notice_seconds() -> float:
     if value and not value.isdigit():
         raise KajiyaError(f"KAJIYA_NOTICE_SECONDS={value!r} in the environment: set it to whole seconds.")
     return float(value or _NOTICE_SECONDS)
-
-
-def _failure(failed: list[Rank], notice: Notice, work: Path) -> KajiyaError:
-    messages = [(rank, _message(rank)) for rank in failed]
-    for rank, message in messages:
-        if message and rank.process.returncode != TRY_AGAIN:
-            kind = KajiyaError if rank.process.returncode == MEND_FIRST else PassingError
-            return kind(message)
-    if notice.signal:
-        return PassingError(f"{_stopped(notice, work)}. Run again to go on.")
-    for _, message in messages:
-        if message:
-            return PassingError(message)
-    rank = min(failed, key=lambda rank: rank.process.returncode)  # killed by a signal: negative
-    code = rank.process.returncode
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-    if code == -signal.SIGKILL:
-        how += " (out of memory? see the kernel's log)"
-    where = (
-        f"its log {rank.log} ends with:\n{_tail(rank.log)}" if rank.number else "its messages stand above."
-    )
-    return PassingError(
-        f"rank {rank.number} of the training {how}; the other ranks were ended. Run again to continue from "
-        f"the last checkpoint; {where}"
-    )
-
-
-def _stopped(notice: Notice, work: Path) -> str:
-    steps = list_steps(work / "checkpoints")
-    saved = f"the last checkpoint is that of step {steps[-1]}" if steps else "no checkpoint is there yet"
-    return f"told to stop by {signal.Signals(notice.signal).name}; {saved}"
-
-
-def _hang(ranks: list[Rank], silent: float, work: Path) -> PassingError:
-    witnesses = [
-        ask(
-            rank.number,
-            rank.process.pid,
-            read_beat(beat_path(work, rank.number)),
-            stacks_path(work, rank.number),
-        )
-        for rank in ranks
-    ]
-    said = "\n".join(tell(witness) for witness in culprits(witnesses))
-    for rank in ranks:  # what stands does not listen to anything milder
-        rank.process.kill()
-    return PassingError(
-        f"no rank of the training got on for {silent:.0f} s, and all were ended. {said}\n"
-        f"The stacks of all ranks stand in {work / 'logs'}/rank-*.stacks. Run again to continue from the last "
-        "checkpoint; where a step takes longer than that, raise KAJIYA_HANG_SECONDS."
-    )
-
-
-def _message(rank: Rank) -> str:
-    os.set_blocking(rank.message, False)
-    try:
-        return os.read(rank.message, 1 << 16).decode(errors="replace")  # a long one is cut anywhere
-    except BlockingIOError:
-        return ""
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
 
 
 def _end(ranks: list[Rank]) -> None:

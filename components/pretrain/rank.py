@@ -1,6 +1,7 @@
 """One rank of a training: `python -m components.pretrain.rank JOB PARENT FD`, started by launch.py."""
 
 import ctypes
+import errno
 import json
 import logging
 import os
@@ -13,10 +14,10 @@ from typing import Any
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from components.pretrain.endings import REWIND, beat_path, stacks_path
 from components.pretrain.guards import RewindNeeded
-from components.pretrain.launch import REWIND, beat_path, stacks_path
 from components.pretrain.watchdog import Heart, answer_with_stacks
-from kajiya.errors import MEND_FIRST, TRY_AGAIN, KajiyaError, PassingError
+from kajiya.errors import MEND_FIRST, TRY_AGAIN, KajiyaError, PassingError, disk_error
 
 _PR_SET_PDEATHSIG = 1
 
@@ -25,7 +26,21 @@ def main() -> None:
     job_file, parent, descriptor = sys.argv[1:]
     _die_with(int(parent))
     notice = Notice()
-    job = json.loads(Path(job_file).read_bytes())
+    try:
+        _train(json.loads(Path(job_file).read_bytes()), notice)
+    except Exception as error:  # noqa: BLE001 - the parent tells it to the person
+        status, message = verdict(error)
+        os.write(int(descriptor), message.encode()[: 1 << 15])
+        if not isinstance(error, KajiyaError | RewindNeeded):
+            traceback.print_exc()
+        sys.stderr.flush()
+        # Without the usual farewell: the other ranks wait in a collective that will not come.
+        os._exit(status)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _train(job: dict[str, Any], notice: "Notice") -> None:
     work, rank = Path(job["work"]), int(os.environ["RANK"])
     answer_with_stacks(stacks_path(work, rank))
     heart = Heart(beat_path(work, rank))
@@ -36,20 +51,7 @@ def main() -> None:
     disable_progress_bar()  # of transformers: one shard written needs no bar
 
     _join(work / "rendezvous")
-    try:
-        train(job, notice, heart)
-    except Exception as error:  # noqa: BLE001 - the parent tells it to the person
-        if isinstance(error, RewindNeeded):
-            os._exit(REWIND)
-        if not _is_echo(error):
-            os.write(int(descriptor), _message(error).encode()[: 1 << 15])
-        if not isinstance(error, KajiyaError):
-            traceback.print_exc()
-        sys.stderr.flush()
-        # Without the usual farewell: the other ranks wait in a collective that will not come.
-        os._exit(_status(error))
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    train(job, notice, heart)
 
 
 class Notice:
@@ -72,25 +74,57 @@ def _die_with(parent: int) -> None:
         sys.exit("the stage that started this rank is gone")
 
 
-def _is_echo(error: Exception) -> bool:
-    """Whether this rank only fell because another one did."""
-    words = ("gloo", "nccl", "connection closed", "connection reset")
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+def verdict(error: Exception) -> tuple[int, str]:
+    """Exit status, and what the person is told: "try again" only for what may be over at the next try.
 
-
-def _message(error: Exception) -> str:
+    A rank that only fell because another one did says nothing.
+    """
+    if isinstance(error, RewindNeeded):
+        return REWIND, ""
     if isinstance(error, KajiyaError):
-        return str(error)
+        return TRY_AGAIN if isinstance(error, PassingError) else MEND_FIRST, str(error)
+    if _is_echo(error):
+        return TRY_AGAIN, ""
+    failed = f"rank {os.environ.get('RANK', '?')} of the training failed with {type(error).__name__}: {error}"
+    if isinstance(error, OSError) and error.errno in _CONNECTION_LOST:
+        return TRY_AGAIN, f"{failed}. Run again to continue from the last checkpoint."
+    return MEND_FIRST, f"{failed}. {_remedy(error)}"
+
+
+_CONNECTION_LOST = {
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED,
+    errno.ENETUNREACH, errno.EHOSTUNREACH,
+}  # fmt: skip
+"""To a disk over the network, or to a server."""
+
+# safetensors and torch tell of a full disk in their own exceptions.
+_FULL = ("no space left on device", "disk quota exceeded")
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def _remedy(error: Exception) -> str:
+    said = str(error).lower()
+    if isinstance(error, OSError) and (disk := disk_error(error, "the disk")):
+        return str(disk)
+    if any(word in said for word in _FULL):
+        return "Free some disk space and run again: training continues from the last checkpoint."
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in said for word in _NO_MEMORY):
+        return (
+            "It needs more memory than there is. More devices (KAJIYA_RANKS) go on from the last checkpoint; a smaller "
+            "pretrain.micro_batch_sequences, activation_checkpointing, offload_optimizer or a higher zero_stage take "
+            "less, and train anew."
+        )
     return (
-        f"rank {os.environ['RANK']} of the training failed with {type(error).__name__}: {error}. "
-        "The other ranks were ended; run again to continue from the last checkpoint."
+        "This is a defect of kajiya or of what it stands on, and would come again; its traceback stands above or in "
+        "the rank's log. The checkpoints are kept: when mended, run again to continue."
     )
 
 
-def _status(error: Exception) -> int:
-    if isinstance(error, PassingError):
-        return TRY_AGAIN
-    return MEND_FIRST if isinstance(error, KajiyaError) else 1
+def _is_echo(error: Exception) -> bool:
+    """Whether this rank only fell because another one did."""
+    words = ("gloo", "nccl", "connection closed", "connection reset")
+    told = any(word in str(error).lower() for word in words)
+    return isinstance(error, RuntimeError) and told and not isinstance(error, torch.OutOfMemoryError)
 
 
 def _prepare_torch() -> None:
