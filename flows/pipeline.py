@@ -15,6 +15,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.graph import Stage
 from flows.process import StageFailedError
 from flows.walk import Outcome, Walk
+from kajiya.notice import notice_seconds
 
 
 def run_flow(walk: Walk, jobs: int) -> None:
@@ -34,6 +35,12 @@ def _flow(walk: Walk, jobs: int) -> Flow[[], State[None]]:
     def pipeline() -> State[None]:
         try:
             _walk_through(walk)
+        except KeyboardInterrupt:
+            seconds = notice_seconds()
+            walk.view.say(
+                f"Stopping: what runs may take {seconds:.0f} s to save and end; Ctrl-C ends it at once."
+            )
+            raise
         finally:
             walk.processes.close()
         failed = walk.failed()

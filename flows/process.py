@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from kajiya.errors import MEND_FIRST, KajiyaError
+from kajiya.notice import notice_seconds
 
 LOGS = Path("logs")
-GRACE_SECONDS = 10
-"""What a stage gets to end by itself after SIGTERM, before SIGKILL; KAJIYA_NOTICE_SECONDS gives a training more."""
 
 
 class StageFailedError(Exception):
@@ -69,15 +68,22 @@ class Processes:
         return self._closed
 
     def close(self) -> None:
-        """End every running stage with all its children, and refuse to start others."""
+        """End every running stage with all its children, and refuse to start others.
+
+        Each has the time of a notice, in which a training saves, and not longer than it needs; with a further
+        Ctrl-C it has none.
+        """
         with self._guard:
             self._closed = True
             running = list(self._running.values())
         for process in running:
             _signal_group(process, signal.SIGTERM)
-        deadline = time.monotonic() + grace_seconds()
-        while time.monotonic() < deadline and any(_group_alive(process) for process in running):
-            time.sleep(0.05)
+        deadline = time.monotonic() + notice_seconds()
+        try:
+            while time.monotonic() < deadline and any(_group_alive(process) for process in running):
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            pass
         for process in running:
             _signal_group(process, signal.SIGKILL)
 
@@ -112,11 +118,6 @@ def jobs() -> int:
     if not value.isdigit() or int(value) < 1:
         raise KajiyaError(f"KAJIYA_JOBS={value!r} in the environment: set it to a number from 1 up.")
     return int(value)
-
-
-def grace_seconds() -> float:
-    value = os.environ.get("KAJIYA_NOTICE_SECONDS", "")
-    return float(value) if value.isdigit() else GRACE_SECONDS
 
 
 def _environment() -> dict[str, str]:
@@ -204,4 +205,17 @@ def _group_alive(process: subprocess.Popen[bytes]) -> bool:
         os.killpg(process.pid, 0)
     except ProcessLookupError:
         return False
-    return True
+    return process.returncode is None or not _only_zombies(process.pid)
+
+
+def _only_zombies(group: int) -> bool:
+    """Whether what is left of a process group has ended, and only waits for an init that does not ask."""
+    states = set()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of_group = entry.read_text(errors="replace").rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):  # ended meanwhile
+            continue
+        if int(of_group) == group:
+            states.add(state)
+    return states == {"Z"}

@@ -17,6 +17,7 @@ from flows.process import Processes, jobs, log_path
 from flows.summary import print_summary
 from flows.view import view_on
 from flows.walk import Outcome, Walk
+from kajiya.notice import notice_seconds
 
 INTERRUPTED = 130
 """Exit status of a run that a person stopped, as shells have it."""
@@ -33,6 +34,7 @@ class Ending:
 def run(recipe: str | None, until: str | None, console: Console) -> Ending:
     """Walk dvc.yaml of the current folder: all of it, one recipe, or up to a stage."""
     at_once = jobs()
+    notice_seconds()  # a bad value is told now, not when a person stops the run
     root = Path.cwd()
     with open_repo(root) as repo:
         whole = read_graph(repo)
@@ -75,10 +77,14 @@ def _walk(walk: Walk, at_once: int, root: Path) -> bool:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: children first, then the summary."""
+    """SIGTERM ends a run as Ctrl-C does: children first, then the summary. A second one does not hurry it."""
+    came = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        nonlocal came
+        if not came:
+            came = True
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -14,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from flows.graph import Stage, open_repo, read_graph, select
-from flows.process import jobs
+from flows.process import Processes, _only_zombies, jobs
 from kajiya.errors import KajiyaError
+from kajiya.notice import notice_seconds
 
 ROOT = Path(__file__).parent.parent
 
@@ -291,6 +292,67 @@ async def newest_flow_run():
                 break
             await asyncio.sleep(0.2)
         return {task.name: task.state.name for task in tasks}, [log.message for log in logs]
+
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+SAVING = """
+import signal, sys, time
+def save(*_):
+    time.sleep(0.5)
+    open(sys.argv[1], "w").close()
+    sys.exit()
+signal.signal(signal.SIGTERM, save)
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def close_with(script, *arguments) -> subprocess.Popen:
+    """A process group that runs as a stage, which `Processes.close` then ends."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)], start_new_session=True, stdout=subprocess.PIPE
+    )
+    child.stdout.readline()
+    processes = Processes(ROOT)
+    processes._running["forge"] = child
+    processes.close()
+    child.wait()
+    return child
+
+
+def test_stage_told_to_stop_has_the_time_of_a_notice_to_save(tmp_path, monkeypatch):
+    monkeypatch.delenv("KAJIYA_NOTICE_SECONDS", raising=False)
+    waits = []
+    monkeypatch.setattr("flows.process.notice_seconds", lambda: waits.append(notice_seconds()) or waits[-1])
+    assert close_with(SAVING, tmp_path / "saved").returncode == 0
+    assert (tmp_path / "saved").exists()
+    assert waits == [110]
+
+
+def test_stage_that_does_not_heed_is_killed_after_the_notice_or_at_a_second_interrupt(monkeypatch):
+    monkeypatch.setenv("KAJIYA_NOTICE_SECONDS", "1")
+    assert close_with(STUBBORN).returncode == -signal.SIGKILL
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("KAJIYA_NOTICE_SECONDS", "600")
+    monkeypatch.setattr("flows.process.time.sleep", interrupt)
+    assert close_with(STUBBORN).returncode == -signal.SIGKILL
+
+
+def test_group_of_zombies_alone_has_ended():
+    group = subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)
+    os.waitid(os.P_PID, group.pid, os.WEXITED | os.WNOWAIT)  # ended, and nobody has asked for its status
+    assert _only_zombies(group.pid)
+    assert not _only_zombies(os.getpgrp())
+    group.wait()
+
+
+def test_notice_of_no_number_names_the_variable(monkeypatch):
+    monkeypatch.setenv("KAJIYA_NOTICE_SECONDS", "2m")
+    with pytest.raises(KajiyaError, match="KAJIYA_NOTICE_SECONDS='2m' in the environment: set it to whole"):
+        notice_seconds()
 
 
 def test_run_without_a_server_and_outside_an_environment_works_and_ends_children_on_sigterm(project):

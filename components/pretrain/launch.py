@@ -18,6 +18,7 @@ from components.pretrain.settings import PretrainSettings
 from components.pretrain.watchdog import Watchdog, limit_of_environment
 from kajiya.errors import KajiyaError, PassingError
 from kajiya.lm.checkpoint import warn
+from kajiya.notice import notice_seconds
 
 # glibc gives large blocks back to the system when they are freed, and each comes back as fresh pages to be
 # cleared: on CPUs a tenth to a third of a step. So they are kept, in large pages.
@@ -29,8 +30,6 @@ MEMORY = {
 }
 
 _POLL_SECONDS = 0.1
-_NOTICE_SECONDS = 110.0
-"""What is left between a spot notice and the end of the machine (AWS: 120 seconds), with a little in hand."""
 
 
 def launch(job: dict[str, Any], config: PretrainSettings, ranks: int) -> None:
@@ -39,7 +38,7 @@ def launch(job: dict[str, Any], config: PretrainSettings, ranks: int) -> None:
     work = Path(job["work"])
     (work / "job.json").write_text(json.dumps(job))
     limit = limit_of_environment()
-    notice_seconds()
+    notice_seconds()  # a bad value is told now, not at the notice
     history = History(Path(job["pages"]))
     with _notice() as notice:
         try:
@@ -190,14 +189,6 @@ def _watch(ranks: list[Rank], notice: Notice, watchdog: Watchdog, work: Path) ->
             raise hang(running, silent, work)
         running = [rank for rank in running if rank not in finished]
     return "rewind" if any(rank.process.returncode == REWIND for rank in ranks) else "done"
-
-
-def notice_seconds() -> float:
-    """KAJIYA_NOTICE_SECONDS: what the machine leaves between its notice and its end."""
-    value = os.environ.get("KAJIYA_NOTICE_SECONDS", "")
-    if value and not value.isdigit():
-        raise KajiyaError(f"KAJIYA_NOTICE_SECONDS={value!r} in the environment: set it to whole seconds.")
-    return float(value or _NOTICE_SECONDS)
 
 
 def _end(ranks: list[Rank]) -> None:
