@@ -12,7 +12,12 @@ from typing import Any
 
 from kajiya.errors import without_passwords
 
-_PAUSE_SECONDS = 60.0
+_PAUSE_SECONDS = 15.0
+"""After a failure; doubled after each further one, up to the longest. A call may hold the training for 20 seconds."""
+_LONGEST_PAUSE_SECONDS = 600.0
+_MOST_WAITING = 200_000
+"""Values kept for a server that is away; metrics.jsonl has them all."""
+_BATCHES_AT_ONCE = 5
 _BATCH_ROWS = 1000  # MLflow's limit on metrics per request
 
 
@@ -31,6 +36,8 @@ class Tracker:
         self._client: Any = None
         self._run_id = ""
         self._retry_at = 0.0
+        self._pause = _PAUSE_SECONDS
+        self._dropped = 0
         self.enabled = bool(os.environ.get("MLFLOW_TRACKING_URI"))
 
     def log(self, step: int, values: dict[str, float]) -> None:
@@ -39,20 +46,25 @@ class Tracker:
             return
         now = int(time.time() * 1000)
         self._waiting += [(key, value, now, step) for key, value in values.items()]
-        self._send()
+        if (surplus := len(self._waiting) - _MOST_WAITING) > 0:
+            del self._waiting[:surplus]
+            self._dropped += surplus
+        self._send(_BATCHES_AT_ONCE)
 
     def finish(self, status: str = "FINISHED") -> None:
         if self.enabled:
             self._retry_at = 0.0
-            self._send()
-        if self._client is not None:
+            self._send(len(self._waiting))
+        if self._client is not None and not self._waiting:  # else it would not answer now either
             self._attempt(lambda: self._client.set_terminated(self._run_id, status))
 
-    def _send(self) -> None:
+    def _send(self, batches: int) -> None:
+        """Send at most so many batches: a long backlog must not hold up one step."""
         if time.monotonic() < self._retry_at:
             return
-        while self._waiting and self._attempt(self._send_batch):
+        while batches and self._waiting and self._attempt(self._send_batch):
             del self._waiting[:_BATCH_ROWS]
+            batches -= 1
 
     def _send_batch(self) -> None:
         from mlflow.entities import Metric  # noqa: PLC0415 - seconds to import, and often not wanted
@@ -87,14 +99,19 @@ class Tracker:
         try:
             call()
         except Exception as error:  # noqa: BLE001 - whatever the server does, training goes on
-            self._retry_at = time.monotonic() + _PAUSE_SECONDS
+            self._retry_at = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+            lost = (
+                f" The oldest {self._dropped} were dropped: metrics.jsonl has them." if self._dropped else ""
+            )
             reason = without_passwords((str(error).strip() or "no message").splitlines()[0])
             print(
                 f"warning: MLflow at {without_passwords(os.environ['MLFLOW_TRACKING_URI'])} does not take metrics "
                 f"({type(error).__name__}: {reason}). Training goes on; "
-                f"{len(self._waiting)} values wait for the next try, at the latest at the end.",
+                f"{len(self._waiting)} values wait for the next try, at the latest at the end.{lost}",
                 file=sys.stderr,
                 flush=True,
             )
             return False
+        self._pause = _PAUSE_SECONDS
         return True

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kajiya.errors import KajiyaError
-from kajiya.lm import checkpoint, checkpoint_writer
+from kajiya.lm import checkpoint, checkpoint_slices, checkpoint_writer
 from kajiya.lm.checkpoint import Retention
 from kajiya.lm.checkpoint_slices import SliceReader, slice_key, write_slices
 from kajiya.lm.checkpoint_writer import CheckpointWriter
@@ -51,6 +51,18 @@ def test_slices_written_by_three_ranks_are_read_by_any_ranges(tmp_path):
         reader.read("exp_avg", "layers.0.w", 90, torch.empty(20))
     with pytest.raises(KajiyaError, match="holds 0 of the values"):
         reader.read("master", "layers.0.w", 0, torch.empty(20))
+
+
+def test_slices_written_show_how_far_they_are_and_are_flushed_on_the_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint_slices, "_BLOCK", 400)
+    monkeypatch.setattr(checkpoint_slices, "_FLUSHED_BYTES", 1000)
+    path, seen = tmp_path / "part", []
+    digest = write_slices(
+        path, {slice_key("master", "w", 0): torch.zeros(1000)}, lambda: seen.append(path.stat().st_size)
+    )
+    assert len(seen) == 11  # the header and ten blocks
+    assert 0 < seen[5] < seen[10]
+    assert digest == checkpoint.checksum(path)
 
 
 def test_checkpoints_keep_the_last_two_and_give_back_the_newest(tmp_path):
@@ -202,9 +214,9 @@ def test_checkpoint_of_two_ranks_appears_when_both_have_written(tmp_path):
 def test_checkpoint_holds_the_moment_of_the_save_while_the_training_goes_on(tmp_path, capfd, monkeypatch):
     one, gate = writer(tmp_path), threading.Event()
 
-    def slow(path, slices):
+    def slow(path, slices, *pulse):
         gate.wait(30)
-        return write_slices(path, slices)
+        return write_slices(path, slices, *pulse)
 
     monkeypatch.setattr(checkpoint_writer, "write_slices", slow)
     weights = torch.full((500,), 4.0)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from components.pretrain.guards import Alarm, RewindNeeded
 from components.pretrain.history import History
 from components.pretrain.launch import _end, _notice, _watch, environment, ranks_of_this_run
 from components.pretrain.rank import verdict
-from components.pretrain.watchdog import Beat, Heart, Watchdog, Witness, culprits
+from components.pretrain.watchdog import Beat, Heart, Watchdog, Witness, culprits, following, read_beat
 from kajiya.errors import MEND_FIRST, TRY_AGAIN, KajiyaError, PassingError
 
 ROOT = Path(__file__).parents[1]
@@ -202,6 +203,25 @@ def test_watchdog_waits_in_proportion_to_what_steps_took(tmp_path, monkeypatch):
     assert dog.silent_seconds() is None
     now[0] += 200
     assert dog.silent_seconds() == 2100.0
+
+
+def test_folder_that_grows_counts_as_life_and_one_that_does_not_is_silence(tmp_path):
+    heart = Heart(tmp_path / "beat")
+    heart.beat("write the model", 7)
+    pulsed = threading.Event()
+
+    def pulse():
+        heart.pulse()
+        pulsed.set()
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with following(out, pulse, seconds=0.01):
+        assert not pulsed.wait(0.3)
+        (out / "model.safetensors").write_bytes(b"x" * 10_000)
+        assert pulsed.wait(30)
+    found = read_beat(tmp_path / "beat")
+    assert (found.count >= 2, found.step, found.doing) == (True, 7, "write the model")
 
 
 WAITS_FOR_NOTICE = """

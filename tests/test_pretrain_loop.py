@@ -60,10 +60,14 @@ class Hand:
 
     def __init__(self, doing: str = "", step: int = -1, notice: Notice | None = None) -> None:
         self.at = (doing, step)
+        self.pulses = 0
         self.notice = notice
 
     def start(self, step: int) -> None:
         self.beat("start", step)
+
+    def pulse(self) -> None:
+        self.pulses += 1
 
     def beat(self, doing: str, step: int) -> None:
         if (doing, step) != self.at:
@@ -265,10 +269,10 @@ def test_sequence_read_otherwise_than_planned_is_found_at_the_end(world, tmp_pat
 def test_disk_full_ends_the_training_and_space_lets_it_go_on(world, calm, tmp_path, monkeypatch):
     write = checkpoint_writer.write_slices
 
-    def full(path, slices):
+    def full(path, slices, *pulse):
         if "step-00000012" in str(path):
             raise OSError(28, "No space left on device", str(path))
-        return write(path, slices)
+        return write(path, slices, *pulse)
 
     config = settings(guards={"loss_spike": "off"})
     with monkeypatch.context() as disk:

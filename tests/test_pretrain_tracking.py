@@ -62,3 +62,24 @@ def test_tracker_keeps_rows_while_the_server_is_down_and_sends_them_later(
     late.finish()
     (run,) = server.search_runs([server.get_experiment_by_name(tmp_path.name).experiment_id])
     assert [point.step for point in server.get_metric_history(run.info.run_id, "loss")] == [1, 2]
+
+
+def test_tracker_asks_a_server_that_is_away_ever_more_rarely_and_keeps_so_many_values(
+    monkeypatch, tmp_path, capfd
+):
+    now = [0.0]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow")
+    monkeypatch.setattr("kajiya.tracking.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("kajiya.tracking._MOST_WAITING", 100)
+    monkeypatch.setattr(Tracker, "_open", lambda self: 1 / 0)
+    late, tries = tracker(tmp_path), []
+    for step in range(3600):
+        now[0] = float(step)
+        late.log(step, {"loss": 4.0})
+        if "does not take metrics" in capfd.readouterr().err:
+            tries.append(step)
+    assert tries == [0, 15, 45, 105, 225, 465, 945, 1545, 2145, 2745, 3345]
+    assert len(late._waiting) == 100
+    assert late._waiting[-1][3] == 3599
+    late.finish()
+    assert "The oldest 3500 were dropped: metrics.jsonl has them." in capfd.readouterr().err

@@ -6,7 +6,7 @@ in its manifest); those after it belong to steps that a restart undoes, and are 
 metrics.jsonl.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -118,11 +118,17 @@ def cut(folder: Path, names: list[str]) -> None:
             path.unlink()
 
 
-def check(files: list[Path], plan: Plan, steps: int, states: dict[int, str]) -> Iterator[pa.Table]:
+def check(
+    files: list[Path],
+    plan: Plan,
+    steps: int,
+    states: dict[int, str],
+    pulse: Callable[[], None] = lambda: None,
+) -> Iterator[pa.Table]:
     """Prove from the rows that every planned sequence of each step was seen exactly once, and nothing else.
 
     states: steps that were not trained on as planned, with the reason: `left out ...` was not read at all,
-    anything else was read, and its update not applied. Gives the canonical log, block by block: the same
+    anything else was read, and its update not applied. pulse: called every few thousand sequences. Gives the canonical log, block by block: the same
     whatever crashes and ranks there were. Raises KajiyaError naming step and sequence.
     """
     arrays = [array for array in (np.load(path, mmap_mode="r") for path in files) if len(array)]
@@ -136,7 +142,7 @@ def check(files: list[Path], plan: Plan, steps: int, states: dict[int, str]) -> 
         planned = _sorted(planned)
         read = ~np.isin(planned["step"], [step for step, state in states.items() if is_left_out(state)])
         _require_same(planned[read], rows)
-        _require_tokens(rows, plan)
+        _require_tokens(rows, plan, pulse)
         yield _table(planned, states)
     stray = [row for array in arrays for row in array[array["step"] > steps]]
     if stray:
@@ -208,11 +214,12 @@ def _require_same(planned: NDArray[Any], rows: NDArray[Any]) -> None:
     raise KajiyaError(f"step {step}: sequence {sequence} {what}. {_DEFECT}")
 
 
-def _require_tokens(rows: NDArray[Any], plan: Plan) -> None:
+def _require_tokens(rows: NDArray[Any], plan: Plan, pulse: Callable[[], None]) -> None:
     if not len(rows):
         return
     # A few thousand sequences at a time: their token ids are copied.
     for part in np.array_split(rows, -(-len(rows) // 4096)):
+        pulse()
         wrong = np.flatnonzero(digests_of(plan.token_ids(part["sequence"])) != part["digest"])
         if len(wrong):
             row = part[wrong[0]]

@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,15 @@ class Progress:
 class State:
     """Saves the progress of one training and takes it up again. All ranks make the same calls."""
 
-    def __init__(self, engine: Engine, config: PretrainSettings, work: Path, history: History) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        config: PretrainSettings,
+        work: Path,
+        history: History,
+        pulse: Callable[[], None] = lambda: None,
+    ) -> None:
+        """pulse: told that the writing of a checkpoint gets on."""
         self.progress = Progress(Guard(config.guards))
         self.fed = samples.SampleLog(engine.rank)
         self.history = history
@@ -58,7 +67,7 @@ class State:
         retention = checkpoint.Retention(
             config.keep_checkpoints, config.save_every_steps, config.keep_every_steps
         )
-        self.writer = CheckpointWriter(self._checkpoints, engine.rank, engine.ranks, retention)
+        self.writer = CheckpointWriter(self._checkpoints, engine.rank, engine.ranks, retention, pulse)
 
     def save(self) -> None:
         """Begin to write a checkpoint of this moment; `writer.wait` returns when it is on the disk."""

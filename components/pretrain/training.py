@@ -23,7 +23,7 @@ from components.pretrain.state import State
 from components.pretrain.throughput import Meter, append_line
 from components.pretrain.validation import validate
 from components.pretrain.vocabulary import read_special_ids
-from components.pretrain.watchdog import Heart
+from components.pretrain.watchdog import Heart, following
 from kajiya.errors import KajiyaError, PassingError
 from kajiya.lm.base import load_base
 from kajiya.lm.model import fresh_model, llama_config, save_model
@@ -45,12 +45,16 @@ def train(job: dict[str, Any], notice: Notice, heart: Heart) -> None:
     training.state.resume()
     training.monitor.resume(training.state.progress.rows)
     heart.start(training.state.progress.step)
+    tracker = training.tracker()
     try:
-        training.loop()
-    except RewindNeeded as turn:
-        training.state.rewind(turn.alarm)
+        training.loop(tracker)
+        training.finish()
+    except Exception as error:
+        if isinstance(error, RewindNeeded):
+            training.state.rewind(error.alarm)
+        tracker.finish("FAILED")
         raise
-    training.finish()
+    tracker.finish()
 
 
 class Training:
@@ -76,7 +80,7 @@ class Training:
         self.meter = Meter(
             model.config, config.model.context, self.engine.device, self.ranks, config.precision
         )
-        self.state = State(self.engine, config, self.work, History(Path(job["pages"])))
+        self.state = State(self.engine, config, self.work, History(Path(job["pages"])), heart.pulse)
         self.stopping = False
 
     def _model(self, vocabulary_size: int) -> Any:
@@ -100,7 +104,7 @@ class Training:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         return model
 
-    def loop(self) -> None:
+    def tracker(self) -> Tracker:
         tracker = Tracker(
             experiment="kajiya",
             name=f"pretrain {Path(self.job['tokens']).parent.name}",
@@ -108,14 +112,9 @@ class Training:
             memory=self.work / "mlflow_run_id",
         )
         tracker.enabled = tracker.enabled and self.rank == 0
-        try:
-            self._train_to_the_end(tracker)
-        except Exception:
-            tracker.finish("FAILED")
-            raise
-        tracker.finish()
+        return tracker
 
-    def _train_to_the_end(self, tracker: Tracker) -> None:
+    def loop(self, tracker: Tracker) -> None:
         tokens_per_step = self.config.global_batch_sequences * self.config.model.context
         progress, every = self.state.progress, self.config.save_every_steps
         bar = tqdm(
@@ -241,7 +240,8 @@ class Training:
             return
         out, progress = Path(self.job["out"]), self.state.progress
         parameters = sum(tensor.numel() for tensor in weights.values())  # saving empties `weights`
-        save_model(self.engine.model, weights, Path(self.job["tokenizer"]), out)
+        with following(out, self.heart.pulse):
+            save_model(self.engine.model, weights, Path(self.job["tokenizer"]), out)
         write_file(out / "metrics.jsonl", progress.metrics())
         self.state.writer.wait()
         self.heart.beat("check the samples", self.steps)
@@ -260,7 +260,7 @@ class Training:
 
     def _check_samples(self, out: Path) -> dict[str, Any]:
         states = self.state.progress.guard.states()
-        tables = samples.check(self.state.sample_files(), self.batches, self.steps, states)
+        tables = samples.check(self.state.sample_files(), self.batches, self.steps, states, self.heart.pulse)
         return samples.write_table(tables, out / "samples.parquet")
 
 

@@ -7,6 +7,7 @@ A slice is a run of a flattened parameter's fp32 values, or of one of its two Ad
 import json
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,20 @@ from safetensors import safe_open
 from kajiya.errors import KajiyaError
 
 _BLOCK = 1 << 22
+_FLUSHED_BYTES = 1 << 30
 
 
 def slice_key(kind: str, name: str, offset: int) -> str:
     return f"{kind}/{name}@{offset}"
 
 
-def write_slices(path: Path, slices: dict[str, torch.Tensor]) -> str:
+def write_slices(
+    path: Path, slices: dict[str, torch.Tensor], pulse: Callable[[], None] = lambda: None
+) -> str:
     """Write flat fp32 tensors of the CPU as safetensors and flush them to the disk; returns the checksum.
+
+    pulse: called after each block. Every GiB is flushed before the next: a slow disk then shows how it gets on,
+    and the one flush at the end does not stand still for minutes.
 
     Written here and not by the library, which copies each tensor twice and holds the interpreter meanwhile:
     this runs beside the training.
@@ -35,7 +42,7 @@ def write_slices(path: Path, slices: dict[str, torch.Tensor]) -> str:
         header[key] = {"dtype": "F32", "shape": [tensor.numel()], "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    digest = xxhash.xxh3_128()
+    digest, unflushed = xxhash.xxh3_128(), 0
     with open(path, "wb") as handle:
         blocks = [memoryview(len(text).to_bytes(8, "little") + text), *map(_bytes, slices.values())]
         for block in blocks:
@@ -43,6 +50,12 @@ def write_slices(path: Path, slices: dict[str, torch.Tensor]) -> str:
                 piece = block[begin : begin + _BLOCK]
                 handle.write(piece)
                 digest.update(piece)
+                unflushed += len(piece)
+                if unflushed >= _FLUSHED_BYTES:
+                    handle.flush()
+                    os.fdatasync(handle.fileno())
+                    unflushed = 0
+                pulse()
         handle.flush()
         os.fsync(handle.fileno())
     return digest.hexdigest()

@@ -25,13 +25,20 @@ _TOLD_WAIT_SECONDS = 0.5
 class CheckpointWriter:
     """Of one rank. At most one checkpoint is being written at any time."""
 
-    def __init__(self, folder: Path, rank: int, ranks: int, retention: Retention) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rank: int,
+        ranks: int,
+        retention: Retention,
+        pulse: Callable[[], None] = lambda: None,
+    ) -> None:
+        """pulse: called from the writing thread as it gets on."""
         self.folder = folder
         self.rank = rank
         self.ranks = ranks
         self.retention = retention
-        self.waited_seconds = 0.0
-        """Time in which the training stood still for copying and for a checkpoint still being written."""
+        self._pulse = pulse
         self._host: dict[str, torch.Tensor] = {}
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
@@ -55,7 +62,6 @@ class CheckpointWriter:
         self._require_space(step)
         self._thread = threading.Thread(target=self._run, args=(step, files, finish), name="checkpoint")
         self._thread.start()
-        self.waited_seconds += time.monotonic() - began
 
     def wait(self) -> None:
         """Return when nothing is being written any more. Raises what went wrong meanwhile."""
@@ -121,7 +127,7 @@ class CheckpointWriter:
             (partial / name).write_bytes(content)
             flush(partial / name)
         part = part_name(self.rank)
-        told = {part: write_slices(partial / part, self._host)}
+        told = {part: write_slices(partial / part, self._host, self._pulse)}
         _put(partial / f"rank-{self.rank}.json", json.dumps(told).encode())
         if self.rank:
             return
