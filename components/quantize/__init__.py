@@ -9,7 +9,8 @@ AWQ (arXiv:2306.00978) scales up the channels that carry large activations befor
 Every linear layer is quantized but the output head; embeddings and head keep their precision. OUT is
 a model folder in the compressed-tensors format, which transformers and vLLM load. The report says
 bytes before and after (embeddings apart), bits per weight, the relative error of the weights, and
-the mean KL divergence and perplexity against the full model.
+the mean KL divergence and perplexity against the full model. For the errors of GPTQ the weights
+of all linear layers are held twice: for 70B in bf16 some 137 GB beside the model's own.
 """
 
 import os

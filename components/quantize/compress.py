@@ -40,7 +40,8 @@ def compress(
     model = load_model(source, "auto")
     layers = linear_layers(model)
     check_group_size(config.group_size, {name: layer.in_features for name, layer in layers.items()})
-    # GPTQ overwrites the weights, AWQ leaves the scaled ones in place until they are packed.
+    # GPTQ overwrites the weights, AWQ leaves the scaled ones in place until they are packed. A second copy of all
+    # linear layers, for one figure of the report.
     originals = {
         name: layer.weight.detach().clone() for name, layer in layers.items() if config.method == "gptq"
     }
