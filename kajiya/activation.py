@@ -1,5 +1,6 @@
 """Make a recipe active: write what it needs into params.yaml, and take it out again."""
 
+import importlib.util
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,10 @@ def still_to_do(root: Path, name: str, recipe: Recipe) -> Iterator[str]:
     for folder in dict.fromkeys(named):
         if folder not in told and not folder.startswith("data/") and not (root / folder).exists():
             yield f"{folder}: named in {name}, and absent"
+    tunings = [*recipe.sft.values(), *recipe.dpo.values()]
+    in_nf4 = any((one.get("lora") or {}).get("base") == "nf4" for one in tunings)
+    if in_nf4 and importlib.util.find_spec("bitsandbytes") is None:
+        yield "bitsandbytes, for tuning in 4 bits: pip install 'kajiya[qlora]'"
     sets = str(load_yaml(root / "params.yaml").get("evaluation_sets", ""))
     if recipe.about and sets.startswith("data/sample"):
         yield f"evaluation_sets: {sets} are the sample's. Point it at a folder with the real ones (docs/formats.md)."

@@ -75,6 +75,12 @@ class About(Settings):
     """What it continues from; null: from scratch."""
     bring: dict[str, str] = Field(default_factory=dict)
     """Folders that a person fills before the run, each with what belongs there and where to get it."""
+    device: str | None = Field(None, pattern=r"^[A-Z][\w ]* \d+ GB$")
+    """The GPU that it is planned for, as `A100 80 GB`: what each variant's tuning takes must fit on one."""
+
+    @property
+    def device_gigabytes(self) -> int | None:
+        return int(self.device.split()[-2]) if self.device else None
 
 
 class RecipeSource(Settings):
@@ -86,6 +92,9 @@ class RecipeSource(Settings):
     """Settings of the crawl: connector, revision, dates, ..."""
     clean: dict[str, Any]
     """Settings of the cleaning: rules."""
+    available_tokens: int | None = Field(None, ge=1)
+    """What is left of it for training, in tokens of this recipe: an estimate, from which `kajiya recipes show` tells
+    how often the mixture reads it. The stage `tokenize` counts, and refuses what is read too often."""
 
 
 class Shrunk(Settings):
@@ -95,6 +104,8 @@ class Shrunk(Settings):
     """Its name."""
     sha256: str
     """SHA-256 of its file."""
+    instead: dict[str, str] = Field(default_factory=dict)
+    """Settings whose kind was not kept, by their path in the file: what stands there instead, and why."""
 
 
 class Recipe(Settings):

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
 from typer.testing import CliRunner
 
 from kajiya.cli import app
-from kajiya.lm.recipe_plan import plan_recipe, short_number
+from kajiya.lm.recipe_plan import estimated_epochs, plan_recipe, short_number, tuning_bytes
+from kajiya.lm.shape import LlamaShape, updated_parameter_count
 from kajiya.recipe_file import STAGES, load_recipe, setting_at
 from kajiya.settings import load_settings
 from kajiya.settings_docs import settings_type
@@ -101,7 +104,56 @@ def _is_number(value: Any) -> bool:
 def test_steps_of_a_recipe_come_to_its_tokens(name: str) -> None:
     recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
 
-    assert plan_recipe(recipe).tokens == pytest.approx(recipe.tokenize["tokens"], rel=0.001)
+    plan, tokens = plan_recipe(recipe), recipe.tokenize["tokens"]
+    assert plan.tokens == pytest.approx(tokens, rel=0.001)
+    assert plan.tokens <= tokens + plan.tokens_per_step
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "smoke"])
+def test_mixture_of_a_recipe_reads_no_source_more_often_than_the_stages_allow(name: str) -> None:
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
+    bound = settings_type("tokenize")(**recipe.tokenize).max_epochs
+
+    assert {source: one.available_tokens for source, one in recipe.sources.items()}.keys() == set(
+        epochs := estimated_epochs(recipe)
+    )
+    assert {source: times for source, times in epochs.items() if times > bound} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "smoke"])
+def test_tuning_of_a_recipe_fits_the_device_that_it_names(name: str) -> None:
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
+    sizes = tuning_bytes(recipe, plan_recipe(recipe))
+
+    assert sizes.keys() == recipe.sft.keys() | recipe.dpo.keys()
+    # A fifth is left for the activations.
+    room = 0.8e9 * recipe.about.device_gigabytes
+    assert {variant: size for variant, size in sizes.items() if size > room} == {}
+
+
+def test_bytes_of_tuning_are_those_of_weights_gradients_and_optimizer() -> None:
+    recipe = load_recipe(ROOT / "recipes" / "elyza-70b.yaml")
+    plan = plan_recipe(recipe)
+
+    def size(lora: dict[str, Any] | None) -> float:
+        changed = recipe.model_copy(update={"sft": {"instruct": {"lora": lora}}})
+        return tuning_bytes(changed, plan)["instruct"] / 1e9
+
+    assert size(None) == pytest.approx(1104, rel=0.001)
+    assert size({"rank": 1}) == pytest.approx(138 + 0.2, rel=0.005)
+    assert size({"base": "nf4", "rank": 64}) == pytest.approx(37.9 + 13.3, rel=0.005)
+
+
+def test_updated_parameters_are_those_that_peft_makes() -> None:
+    shape = LlamaShape(hidden_size=32, layers=2, heads=4, kv_heads=2, ffn_size=96, context=16)
+    config = LlamaConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=96,
+        vocab_size=50,
+    )  # fmt: skip
+    model = get_peft_model(LlamaForCausalLM(config), LoraConfig(r=3, target_modules="all-linear"))
+
+    trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
+    assert updated_parameter_count(shape, 3) == trained
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "smoke"])
@@ -134,6 +186,11 @@ def test_show_tells_sizes_what_is_published_and_what_to_bring(project: Path) -> 
     assert "tokenize.tokens = 40000000000 (model card of rinna/youri-7b)" in said
     assert "hf download meta-llama/Llama-2-7b-hf" in said
     assert "instruct-gptq: quantize of instruct" in said
+    assert "tuning chat takes 16 GB and activations, on one device: A100 40 GB" in said
+    assert (
+        "5% wikipedia: wikipedia (wiki jawiki, date 20230901), rules encyclopedic-ja, read 2.2 times if"
+        in said
+    )
     assert said.endswith("kajiya recipes add youri-7b kajiya run --recipe youri-7b")
 
 

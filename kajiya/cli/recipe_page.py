@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from kajiya.lm.recipe_plan import RecipePlan, short_number
-from kajiya.recipe_file import Recipe, setting_at
+from kajiya.lm.recipe_plan import RecipePlan, estimated_epochs, short_number, tuning_bytes
+from kajiya.recipe_file import NO_BASE, Recipe, setting_at
 
 
 def recipe_lines(
@@ -14,6 +14,7 @@ def recipe_lines(
     yield from _about(recipe)
     yield from _variants(recipe)
     yield from _sizes(plan)
+    yield from _tunings(recipe, plan)
     yield from _mixture(recipe)
     if recipe.published:
         yield "\nPublished by its makers (all other values are our choice; the file says why)"
@@ -64,8 +65,17 @@ def _sizes(plan: RecipePlan) -> Iterator[str]:
     yield f"  {plan.ranks} ranks, ZeRO stage {plan.zero_stage}"
 
 
+def _tunings(recipe: Recipe, plan: RecipePlan) -> Iterator[str]:
+    device = recipe.about.device if recipe.about else None
+    for name, size in tuning_bytes(recipe, plan).items():
+        yield (
+            f"  tuning {name} takes {size / 1e9:,.3g} GB and activations, on one device"
+            f"{f': {device}' if device else ''}"
+        )
+
+
 def _mixture(recipe: Recipe) -> Iterator[str]:
-    weights = recipe.tokenize.get("weights") or {}
+    weights, epochs = recipe.tokenize.get("weights") or {}, estimated_epochs(recipe)
     if recipe.sources:
         yield "\nMixture"
     for name, source in recipe.sources.items():
@@ -77,4 +87,10 @@ def _mixture(recipe: Recipe) -> Iterator[str]:
         )
         kind = f"{source.crawl.get('connector')}{f' ({pinned})' if pinned else ''}"
         rules = source.clean.get("rules")
-        yield f"  {share}{name}: {kind}, {source.input}, rules {rules if isinstance(rules, str) else 'of its own'}"
+        place = "" if source.input == NO_BASE else f", {source.input}"
+        read = ""
+        if name in epochs and source.available_tokens:
+            read = (
+                f", read {epochs[name]:.1f} times if there are {short_number(source.available_tokens)} tokens"
+            )
+        yield f"  {share}{name}: {kind}{place}, rules {rules if isinstance(rules, str) else 'of its own'}{read}"

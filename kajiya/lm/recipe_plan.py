@@ -4,9 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from kajiya.errors import KajiyaError
-from kajiya.lm.shape import LlamaShape, parameter_count
-from kajiya.recipe_file import Recipe
+from kajiya.lm.shape import LlamaShape, parameter_count, updated_parameter_count
+from kajiya.lm.tuning.settings import LoraSettings
+from kajiya.recipe_file import DATA, Recipe
 from kajiya.settings_docs import settings_type
+
+# Of weights that are trained: fp32 weight, gradient and Adam's two moments. Of frozen ones: in bf16, and in nf4 with
+# its scales and the embeddings, which stay in bf16.
+_TRAINED_BYTES, _STORED_BYTES, _NF4_BYTES = 16, 2, 0.55
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,30 @@ def plan_recipe(recipe: Recipe) -> RecipePlan:
         ranks=pretrain.ranks,
         zero_stage=pretrain.zero_stage,
     )
+
+
+def tuning_bytes(recipe: Recipe, plan: RecipePlan) -> dict[str, float]:
+    """What weights, gradients and optimizer of each tuned variant take on its one device, without activations."""
+    found = {}
+    for section in DATA:
+        for name, settings in getattr(recipe, section).items():
+            if settings.get("lora") is None:
+                found[name] = float(_TRAINED_BYTES * plan.parameters)
+                continue
+            lora = LoraSettings(**settings["lora"])
+            frozen = (_NF4_BYTES if lora.base == "nf4" else _STORED_BYTES) * plan.parameters
+            found[name] = frozen + _TRAINED_BYTES * updated_parameter_count(plan.shape, lora.rank)
+    return found
+
+
+def estimated_epochs(recipe: Recipe) -> dict[str, float]:
+    """How often the mixture reads each source, where the recipe estimates what there is of it."""
+    tokens, weights = recipe.tokenize.get("tokens"), recipe.tokenize.get("weights") or {}
+    return {
+        name: weights[name] * tokens / source.available_tokens
+        for name, source in recipe.sources.items()
+        if tokens and name in weights and source.available_tokens
+    }
 
 
 def short_number(value: float) -> str:

@@ -87,6 +87,14 @@ def parameter_count(shape: LlamaShape, vocabulary_size: int) -> int:
     return embeddings + shape.layers * layer + width
 
 
+def updated_parameter_count(shape: LlamaShape, rank: int) -> int:
+    """Weights of low-rank updates (LoRA) of every linear layer but the head."""
+    width, ffn = shape.hidden_size, shape.feed_forward_size
+    key_value_width = width // shape.heads * shape.key_value_heads
+    sides = 2 * (width + width) + 2 * (width + key_value_width) + 3 * (width + ffn)
+    return shape.layers * rank * sides
+
+
 def _derived(given: dict[str, Any]) -> dict[str, int]:
     """The dials that follow from those given; nothing from a dial that is no number: its own check tells."""
     numbers = {key: one for key, one in given.items() if type(one) is int and one > 0}

@@ -5,7 +5,7 @@ Text comes from the embedded sample, since the real sources are not there.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -27,23 +27,29 @@ _MIXED_TOKENS = 30_000
 _SAMPLE = "data/sample"
 _BROUGHT = "inputs/shrunk-conversations"
 
+_STORED = "stored, not nf4: bitsandbytes (kajiya[qlora]) is not installed here"
 
-def shrink(name: str, sha256: str, recipe: Recipe, sample: Mapping[str, RecipeSource]) -> dict[str, Any]:
+
+def shrink(
+    name: str, sha256: str, recipe: Recipe, sample: Mapping[str, RecipeSource], has_nf4: bool = True
+) -> dict[str, Any]:
     """The content of the shrunk recipe's file.
 
     sha256: of the recipe's file, for the lineage. sample: the sample's sources, as the smoke recipe names them.
+    has_nf4: whether this machine can hold weights in 4 bits while they are tuned.
     """
+    instead = {} if has_nf4 else dict.fromkeys(_held_in_nf4(recipe), _STORED)
     return {
         "description": f"{name} at toy size, to try its pipeline: {' '.join(recipe.description.split())}",
-        "shrunk": {"recipe": name, "sha256": sha256},
+        "shrunk": {"recipe": name, "sha256": sha256, **({"instead": instead} if instead else {})},
         **({"about": _about(recipe)} if recipe.base else {}),
-        "sources": {key: one.model_dump() for key, one in sample.items()},
+        "sources": {key: one.model_dump(exclude={"available_tokens"}) for key, one in sample.items()},
         "variants": {key: _variant(recipe, key) for key in recipe.variants},
         "tokenizer": _tokenizer(recipe, sample),
         "tokenize": _tokenize(recipe, sample),
         "pretrain": _pretrain(recipe, sample),
         **{
-            key: {k: _tuning(one, recipe) for k, one in getattr(recipe, key).items()}
+            key: {k: _tuning(one, recipe, has_nf4) for k, one in getattr(recipe, key).items()}
             for key in ("sft", "dpo")
         },
         "quantize": {key: _quantize(one) for key, one in recipe.quantize.items()},
@@ -218,7 +224,14 @@ def _scale_steps(settings: Mapping[str, Any], factor: float) -> dict[str, Any]:
     }
 
 
-def _tuning(settings: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+def _held_in_nf4(recipe: Recipe) -> Iterator[str]:
+    for section in ("sft", "dpo"):
+        for name, settings in getattr(recipe, section).items():
+            if (settings.get("lora") or {}).get("base") == "nf4":
+                yield f"{section}.{name}.lora.base"
+
+
+def _tuning(settings: dict[str, Any], recipe: Recipe, has_nf4: bool) -> dict[str, Any]:
     context = LlamaShape(**recipe.pretrain.get("model", {})).context
     small = {
         **_scale_steps(settings, 1 / 100),
@@ -233,6 +246,8 @@ def _tuning(settings: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     if lora := settings.get("lora"):
         rank = min(4, lora.get("rank", 16))
         small["lora"] = {**lora, "rank": rank, "alpha": rank * lora.get("alpha", 32) / lora.get("rank", 16)}
+        if not has_nf4:
+            small["lora"].pop("base", None)
     return small
 
 

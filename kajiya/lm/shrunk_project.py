@@ -5,6 +5,7 @@ where it was made before.
 """
 
 import hashlib
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -40,7 +41,9 @@ def make_project(root: Path, recipe: str, cache: Path) -> Path:
     """Make or refresh the shrunk project of recipes/<recipe>.yaml; returns its folder. cache: DVC's, to share."""
     file = root / RECIPES / f"{recipe}.yaml"
     sample = _sample(root)
-    content = shrink(recipe, hashlib.sha256(file.read_bytes()).hexdigest(), load_recipe(file), sample.sources)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    has_nf4 = importlib.util.find_spec("bitsandbytes") is not None
+    content = shrink(recipe, sha256, load_recipe(file), sample.sources, has_nf4)
     folder = root / FOLDER / recipe
     copy_code(root, folder)
     _write_yaml(folder / RECIPES / f"{shrunk_name(recipe)}.yaml", content)
