@@ -45,7 +45,7 @@ def train_step(engine, step: int, discard: bool = False) -> float:
 
 
 def owned(engine) -> dict[str, torch.Tensor]:
-    return {f"{p.name}|{p.kind}|{p.offset}": p.tensor.clone() for p in engine.slices() if p.owned}
+    return {f"{p.name}|{p.kind}|{p.offset}": p.tensor.detach().clone() for p in engine.slices() if p.owned}
 
 
 def read_state(engine) -> dict[str, torch.Tensor]:
@@ -72,8 +72,8 @@ def main() -> None:
         config = settings(
             ranks=2, zero_stage=int(stage), precision=precision, offload_optimizer="offload" in more
         )
-        model = tiny_model(torch.float32 if precision == "fp32" else torch.bfloat16, "tied" in more)
-        engine = make_engine(model, config, end_of_sequence=0)
+        engine = make_engine(tiny_model(torch.float32, "tied" in more), config, end_of_sequence=0)
+        save_file(owned(engine), folder / f"{name}.{rank}.before")
         train_step(engine, 0)
         kept = read_state(engine)
         norm = train_step(engine, 7, discard=True)

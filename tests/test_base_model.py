@@ -1,5 +1,7 @@
 """The base's weights under an extended tokenizer: old rows untouched, new ones the mean of their old spelling."""
 
+import json
+
 import pytest
 import torch
 from tiny_base import ENGLISH, write_base
@@ -74,6 +76,27 @@ def test_means_are_taken_in_full_precision(tmp_path):
     table = new.get_input_embeddings().weight.detach()
     assert table.dtype == torch.bfloat16
     assert torch.equal(table[21], table[[3, 5]].float().mean(0).bfloat16())
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_weights_are_loaded_as_they_are_stored_whatever_config_json_says(tmp_path, stored):
+    weights = write_llama(tmp_path).to(stored)
+    weights.save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "bfloat16"}))
+    loaded = load_base(tmp_path, tmp_path)
+    assert loaded.dtype == stored
+    for ours, theirs in zip(loaded.parameters(), weights.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_dropout_of_the_base_is_turned_off_and_told(tmp_path, capsys):
+    write_llama(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"attention_dropout": 0.1}))
+    model = load_base(tmp_path, tmp_path).train()
+    assert model.config.attention_dropout == model.model.layers[0].self_attn.attention_dropout == 0
+    assert "attention_dropout of" in capsys.readouterr().err
 
 
 def test_loading_draws_no_random_number(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from components.pretrain import _check_vocabulary, run
+from components.pretrain import _check_devices, _check_vocabulary, run
 from components.pretrain.batches import Batches, ValidationSet
 from components.pretrain.schedule import learning_rate, planned_steps
 from components.pretrain.settings import PretrainSettings, Schedule
@@ -201,3 +201,13 @@ def test_base_with_pieces_numbered_otherwise_refused(tmp_path):
     (paths["base"] / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(KajiyaError, match="numbers its pieces otherwise"):
         run(small(), **paths)
+
+
+def test_more_ranks_than_devices_are_refused_with_the_number_that_fits(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    _check_devices(2)
+    with pytest.raises(KajiyaError, match=r"128 ranks, but this machine has 2 CUDA devices.*KAJIYA_RANKS"):
+        _check_devices(128)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    _check_devices(128)  # CPUs are shared

@@ -48,8 +48,9 @@ def ranks(tmp_path_factory):
 
 def engine_like(case: str):
     _, precision, *more = case.split("-")
-    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-    return make_engine(tiny_model(dtype, "tied" in more), settings(precision=precision), end_of_sequence=0)
+    return make_engine(
+        tiny_model(torch.float32, "tied" in more), settings(precision=precision), end_of_sequence=0
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -75,6 +76,28 @@ def test_two_ranks_own_every_element_once_and_train_as_one_does(ranks, case):
     facts = load_file(ranks / f"{case}.0")
     assert float(facts["norm"]) == pytest.approx(norm, rel=bound)
     assert int(facts["steps"]) == alone.optimizer_steps() == 2
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_masters_of_one_rank_and_of_two_begin_at_the_weights_unrounded(ranks, case):
+    weights = dict(tiny_model(torch.float32, "tied" in case).named_parameters())
+    parts = [
+        (part.name, part.offset, part.tensor) for part in engine_like(case).slices() if part.kind == "master"
+    ]
+    for rank in (0, 1):
+        for key, tensor in load_file(ranks / f"{case}.{rank}.before").items():
+            name, kind, offset = key.split("|")
+            if kind == "master":
+                parts.append((name, int(offset), tensor))
+    for name, offset, tensor in parts:
+        assert torch.equal(tensor, weights[name].detach().flatten()[offset : offset + len(tensor)])
+    assert sum(len(tensor) for *_, tensor in parts) == 2 * sum(weight.numel() for weight in weights.values())
+
+
+def test_weights_are_rounded_and_rotary_frequencies_are_not():
+    engine = engine_like("0-bf16")
+    assert {parameter.dtype for parameter in engine.model.parameters()} == {torch.bfloat16}
+    assert engine.model.model.rotary_emb.inv_freq.dtype == torch.float32
 
 
 @pytest.mark.parametrize("case", CASES)

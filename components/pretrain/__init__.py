@@ -43,6 +43,7 @@ def run(  # noqa: PLR0913 - the inputs of a stage are its parameters
 ) -> Report:
     """Check that data and settings fit, train in as many processes as there are ranks, report."""
     ranks = ranks_of_this_run(config)
+    _check_devices(ranks)
     dataset = TokenDataset(tokens, "train", config.model.context)
     steps = planned_steps(config, len(dataset))
     _tell_repeats(steps * config.global_batch_sequences / len(dataset))
@@ -64,6 +65,21 @@ def run(  # noqa: PLR0913 - the inputs of a stage are its parameters
     launch(job, config, ranks)
     figures = json.loads((work / "figures.json").read_bytes())
     return Report(figures=figures)
+
+
+def _check_devices(ranks: int) -> None:
+    """Refuse more ranks than GPUs before anything is started: all ranks are processes of this machine."""
+    if ranks == 1:
+        return
+    import torch  # noqa: PLC0415 - seconds to import, and one rank needs no check
+
+    devices = torch.cuda.device_count()
+    if torch.cuda.is_available() and ranks > devices:
+        raise KajiyaError(
+            f"pretrain: {ranks} ranks, but this machine has {devices} CUDA devices, and each rank needs its own. Set "
+            f"KAJIYA_RANKS to at most {devices} (the global batch must divide), or CUDA_VISIBLE_DEVICES= to train on "
+            "CPUs. Ranks over several machines are not supported."
+        )
 
 
 def _tell_repeats(epochs: float) -> None:

@@ -13,7 +13,7 @@ import torch
 from deepspeed.runtime.bf16_optimizer import BF16_Optimizer
 from deepspeed.runtime.utils import combine_grad_norm_groups, get_global_norm_of_tensors
 
-from components.pretrain.engine import KINDS, Slice, adamw, fresh_adam_state
+from components.pretrain.engine import KINDS, Slice, adamw, compute_dtype, fresh_adam_state
 from components.pretrain.objective import NextTokenLoss, parameter_names
 from components.pretrain.settings import PretrainSettings
 from kajiya.errors import KajiyaError
@@ -31,6 +31,7 @@ class DeepSpeedEngine:
         self.model: Any = objective.causal
         self._objective = objective
         self._named = parameter_names(objective)
+        exact = self._round_weights(compute_dtype(config))
         optimizer = adamw([(parameter, parameter.dim() > 1) for _, parameter in self._named], config)
         settings = engine_config(objective, config, self.ranks)
         with explain_missing_compiler():
@@ -47,6 +48,25 @@ class DeepSpeedEngine:
             self._adam.state[master] = fresh_adam_state(master)
         self._engine.train()
         self._waiting = False  # a backward pass is done, and neither counted nor used
+        self._refine_masters(exact)
+
+    def _round_weights(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        """Cast the parameters. Returns those that lost something by it, as they were."""
+        exact = {}
+        for name, parameter in self._named:
+            if parameter.dtype != dtype:
+                if dtype != torch.float32:
+                    exact[name] = parameter.detach()
+                parameter.data = parameter.detach().to(dtype)
+        return exact
+
+    @torch.no_grad()
+    def _refine_masters(self, exact: dict[str, torch.Tensor]) -> None:
+        """DeepSpeed makes the masters of the rounded weights: give them what was rounded off."""
+        for part in self.slices():
+            if part.kind == "master" and part.name in exact:
+                end = part.offset + part.tensor.numel()
+                part.tensor.copy_(exact[part.name].view(-1)[part.offset : end])
 
     def micro_step(self, tokens: torch.Tensor) -> torch.Tensor:
         if self._waiting:

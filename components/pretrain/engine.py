@@ -97,7 +97,11 @@ class Engine(Protocol):
 
 
 def make_engine(model: Any, config: PretrainSettings, end_of_sequence: int) -> Engine:
-    """The engine for as many ranks as the process group has; without a group there is one."""
+    """The engine for as many ranks as the process group has; without a group there is one.
+
+    model: on the CPU, in any precision. The fp32 masters are made of its weights as they are; after that the weights are
+    rounded to `config.precision`. Buffers stay: rotary frequencies in bf16 would turn late positions wrongly.
+    """
     objective = NextTokenLoss(model, config, end_of_sequence)
     distributed = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
     if not distributed:
@@ -108,6 +112,10 @@ def make_engine(model: Any, config: PretrainSettings, end_of_sequence: int) -> E
     from components.pretrain.deepspeed_engine import DeepSpeedEngine  # noqa: PLC0415
 
     return DeepSpeedEngine(objective, config)
+
+
+def compute_dtype(config: PretrainSettings) -> torch.dtype:
+    return torch.bfloat16 if config.precision == "bf16" else torch.float32
 
 
 def device_of_rank() -> torch.device:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from components.pretrain.engine import KINDS, Slice, adamw, device_of_rank, fresh_adam_state
+from components.pretrain.engine import KINDS, Slice, adamw, compute_dtype, device_of_rank, fresh_adam_state
 from components.pretrain.objective import NextTokenLoss, parameter_names
 from components.pretrain.settings import PretrainSettings
 
@@ -21,21 +21,25 @@ class PlainEngine:
     def __init__(self, objective: NextTokenLoss, config: PretrainSettings) -> None:
         self.device = device_of_rank()
         self.model: Any = objective.causal
-        self._objective = objective.to(self.device).train()
+        self._dtype = compute_dtype(config)
         self._clip = config.optimizer.clip_gradient_norm
         self._accumulation = config.global_batch_sequences // config.micro_batch_sequences
         self._offload = config.offload_optimizer and self.device.type == "cuda"
         self._parameters = dict(parameter_names(objective))
         self._masters = {name: self._master(parameter) for name, parameter in self._parameters.items()}
+        self._objective = objective.to(self.device).train()  # buffers: the parameters are there
         self._optimizer = adamw([(master, master.dim() > 1) for master in self._masters.values()], config)
         for master in self._masters.values():
             self._optimizer.state[master] = fresh_adam_state(master)
         self._norm: float | None = None
 
     def _master(self, parameter: torch.nn.Parameter) -> torch.Tensor:
-        if parameter.dtype == torch.float32 and not self._offload:
+        exact = parameter.detach()
+        parameter.data = exact.to(self.device, self._dtype)
+        if self._dtype == torch.float32 and not self._offload:
             return parameter
-        master = parameter.detach().to("cpu" if self._offload else self.device, torch.float32, copy=True)
+        # From what was given: rounded to bf16 first, it would forget what the base knew beyond.
+        master = exact.to("cpu" if self._offload else self.device, torch.float32, copy=True)
         master.requires_grad_()
         # As soon as a gradient is whole it moves to fp32: bf16 would lose small addends over the
         # micro-batches, and two sets of gradients are never held.

@@ -84,9 +84,9 @@ class Training:
         self.stopping = False
 
     def _model(self, vocabulary_size: int) -> Any:
-        dtype = torch.bfloat16 if self.config.precision == "bf16" else torch.float32
+        """In the precision its weights are known in: the engine rounds them once it has the fp32 masters."""
         if self.job["base"]:
-            model = load_base(Path(self.job["base"]), Path(self.job["tokenizer"]), dtype)
+            model = load_base(Path(self.job["base"]), Path(self.job["tokenizer"]))
             longest = model.config.max_position_embeddings
             if longest < self.config.model.context:
                 raise KajiyaError(
@@ -98,7 +98,6 @@ class Training:
             model = fresh_model(
                 llama_config(self.config.model, vocabulary_size, special_ids), self.config.seed
             )
-            model = model.to(dtype)
         model.config.use_cache = False
         if self.config.activation_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

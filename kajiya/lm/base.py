@@ -1,5 +1,6 @@
 """The model that a training goes on from: the base's weights, with rows for the pieces its tokenizer got."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,19 @@ from torch.nn.functional import embedding_bag
 
 from kajiya.errors import KajiyaError
 from kajiya.lm.extension import Extension, read_extension
-from kajiya.lm.model import load_model
+from kajiya.lm.model import load_model, read_config, stored_dtype
 
 
-def load_base(base: Path, tokenizer: Path, dtype: torch.dtype) -> Any:
+def load_base(base: Path, tokenizer: Path, dtype: torch.dtype | None = None) -> Any:
     """The base's model; where `tokenizer` extends the base's, its embeddings are extended alike.
 
-    tokenizer: folder of the recipe's tokenizer, with or without extension.json.
+    tokenizer: folder of the recipe's tokenizer, with or without extension.json. dtype: None keeps what the weights are
+    stored in, so that fp32 masters begin where the base ended. Dropout that the base's config has is turned off.
     """
-    model = load_model(base, dtype)
+    config = read_config(base)
+    for key in turn_off_dropout(config):
+        print(f"pretrain: {key} of {base}/config.json is set to 0", file=sys.stderr, flush=True)
+    model = load_model(base, dtype or stored_dtype(base), config)
     extension = read_extension(tokenizer)
     if extension is not None:
         rows = model.get_input_embeddings().weight.shape[0]
@@ -27,6 +32,21 @@ def load_base(base: Path, tokenizer: Path, dtype: torch.dtype) -> Any:
             )
         extend_embeddings(model, extension)
     return model
+
+
+def turn_off_dropout(config: Any) -> list[str]:
+    """Set every dropout of a transformers config to 0. Returns the keys that had another value.
+
+    It would draw random numbers that no checkpoint keeps, and one pass over the data needs no regularisation.
+    """
+    keys = [
+        key
+        for key, value in vars(config).items()
+        if "drop" in key and isinstance(value, int | float) and not isinstance(value, bool) and value
+    ]
+    for key in keys:
+        setattr(config, key, 0.0)
+    return keys
 
 
 def extend_embeddings(model: Any, extension: Extension) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from kajiya.errors import KajiyaError
@@ -49,19 +50,33 @@ def fresh_model(config: LlamaConfig, seed: int) -> LlamaForCausalLM:
         return LlamaForCausalLM(config)
 
 
-def load_model(folder: Path, dtype: torch.dtype | Literal["auto"]) -> Any:
+def load_model(folder: Path, dtype: torch.dtype | Literal["auto"], config: Any = None) -> Any:
     """A causal model from an HF folder: config.json and safetensors, never a pickle or remote code.
 
-    dtype "auto" keeps the precision the weights are stored in.
+    dtype "auto" keeps the precision that config.json names. config: taken in the place of the folder's own.
     """
+    more = {} if config is None else {"config": config}
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise KajiyaError(f"{folder}: no HF model here: config.json and *.safetensors are needed.")
     try:
         return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, **more
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise KajiyaError(f"{folder}: the model does not load ({error}).") from error
+
+
+def stored_dtype(folder: Path) -> torch.dtype:
+    """What an HF folder's weights are really stored in; fp32 where that differs between them."""
+    known = {"F16": torch.float16, "BF16": torch.bfloat16}
+    found = set()
+    for path in folder.glob("*.safetensors"):
+        try:
+            with safe_open(path, framework="pt") as weights:
+                found |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no dict
+        except (OSError, SafetensorError) as error:
+            raise KajiyaError(f"{path}: not readable as safetensors ({error}). Fetch it again.") from error
+    return known.get(found.pop(), torch.float32) if len(found) == 1 else torch.float32
 
 
 def read_config(folder: Path) -> Any:
