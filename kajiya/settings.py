@@ -1,6 +1,7 @@
 """Typed settings from a section of a YAML file, with errors that name file, line and key."""
 
 import difflib
+import typing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,6 +9,26 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from kajiya.errors import KajiyaError
+
+
+class _DoubleKeyError(Exception):
+    """(line, key, line of the first)"""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where a key that stands twice is an error: the second would win without a word."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: dict[Any, int] = {}
+    for key, _ in node.value:
+        if key.value in seen:
+            raise _DoubleKeyError(key.start_mark.line + 1, key.value, seen[key.value])
+        seen[key.value] = key.start_mark.line + 1
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 class Settings(BaseModel):
@@ -32,13 +53,18 @@ class Settings(BaseModel):
 def load_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises KajiyaError naming file and line."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader that refuses more
     except FileNotFoundError:
         raise KajiyaError(f"{path}: no such file.{_similar_files(path)}") from None
     except UnicodeDecodeError as error:
         raise KajiyaError(f"{path}: not UTF-8 at byte {error.start}. Save it as UTF-8.") from None
     except yaml.YAMLError as error:
         raise KajiyaError(f"{path}: not valid YAML: {error}") from None
+    except _DoubleKeyError as error:
+        line, key, first = error.args
+        raise KajiyaError(
+            f"{path}:{line}: `{key}` stands in line {first} already. Keep one of them."
+        ) from None
     if not isinstance(content, dict):
         raise KajiyaError(f"{path}: expected `name: value` lines at the top, found {type(content).__name__}.")
     return content
@@ -60,7 +86,7 @@ def load_settings(settings_type: Any, path: Path, section: list[str]) -> Any:
     try:
         return TypeAdapter(settings_type).validate_python({} if content is None else content)
     except ValidationError as error:
-        raise KajiyaError(_explain(error, path, section)) from None
+        raise KajiyaError(_explain(error, settings_type, path, section)) from None
 
 
 def line_of(path: Path, keys: list[str]) -> int | None:
@@ -68,13 +94,13 @@ def line_of(path: Path, keys: list[str]) -> int | None:
     return _locate(path, keys, missing=False)[1]
 
 
-def _explain(error: ValidationError, path: Path, section: list[str]) -> str:
+def _explain(error: ValidationError, settings_type: Any, path: Path, section: list[str]) -> str:
     lines = []
     for item in error.errors():
         keys, line = _locate(path, [*section, *item["loc"]], missing=item["type"] == "missing")
         where = f"{path}:{line}" if line else str(path)
         if item["type"] == "extra_forbidden":
-            message = f"unknown setting{_similar_setting(error, str(keys[-1]))}"
+            message = f"unknown setting{_similar_setting(settings_type, item['loc'])}"
         elif item["type"] == "missing":
             message = "must be given"
         elif item["type"] == "value_error" and isinstance(item["input"], dict):  # of several keys at once
@@ -113,21 +139,42 @@ def _child(node: Any, key: Any) -> tuple[int, Any] | None:
     return None
 
 
-def _similar_setting(error: ValidationError, key: str) -> str:
-    known = _field_names(error.title)
-    near = difflib.get_close_matches(key, known, n=1)
+def _similar_setting(settings_type: Any, location: tuple[Any, ...]) -> str:
+    known = _field_names(settings_type, location[:-1])
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f". Did you mean `{near[0]}`?" if near else f". Known here: {', '.join(known)}." if known else "."
 
 
-def _field_names(title: str) -> list[str]:
-    """Field names of the Settings class called `title`, at any depth below Settings."""
-    stack, names = [Settings], []
-    while stack:
-        for subclass in stack.pop().__subclasses__():
-            stack.append(subclass)
-            if subclass.__name__ in title:
-                names += list(subclass.model_fields)
-    return names
+def _field_names(settings_type: Any, location: tuple[Any, ...]) -> list[str]:
+    """The settings that may stand at `location`, as a file names them."""
+    classes = _settings_classes(settings_type)
+    for key in location:
+        inner = [found for one in classes for found in _settings_classes(_field(one, key))]
+        # No field: an entry of a mapping, or the tag that chooses one class of several.
+        chosen = inner or [one for one in classes if any(_is_tag(field, key) for field in _fields(one))]
+        classes = chosen or classes
+    return list(
+        dict.fromkeys(field.alias or name for one in classes for name, field in one.model_fields.items())
+    )
+
+
+def _settings_classes(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [found for part in typing.get_args(annotation) for found in _settings_classes(part)]
+
+
+def _fields(settings: type[Settings]) -> list[Any]:
+    return list(settings.model_fields.values())
+
+
+def _field(settings: type[Settings], key: Any) -> Any:
+    field = settings.model_fields.get(key) if isinstance(key, str) else None
+    return field.annotation if field else None
+
+
+def _is_tag(field: Any, key: Any) -> bool:
+    return key in typing.get_args(field.annotation)
 
 
 def _similar_files(path: Path) -> str:

@@ -16,7 +16,6 @@ from components.pretrain.batches import Batches, ValidationSet
 from components.pretrain.schedule import learning_rate, planned_steps
 from components.pretrain.settings import PretrainSettings, Schedule
 from kajiya.errors import KajiyaError
-from kajiya.lm.model import llama_config
 from kajiya.lm.packing import TokenDataset
 from kajiya.lm.shape import LlamaShape, derived_ffn_size
 
@@ -156,8 +155,10 @@ def test_ffn_size_derived_is_that_of_the_published_models(hidden_size, llama_2):
 
 
 def test_heads_that_do_not_divide_the_width_refused():
-    with pytest.raises(KajiyaError, match="hidden_size 100 over 3 heads"):
-        llama_config(LlamaShape(hidden_size=100, heads=3), 64, {})
+    with pytest.raises(ValidationError, match="hidden_size 100 over 3 heads"):
+        LlamaShape(hidden_size=100, heads=3)
+    with pytest.raises(ValidationError, match="heads 16 is no multiple of kv_heads 3"):
+        LlamaShape(kv_heads=3)
 
 
 def prepare(tmp_path: Path, pieces: int = PIECES) -> dict[str, Path]:

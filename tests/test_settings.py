@@ -103,3 +103,21 @@ def test_settings_file_absent_offers_the_nearest_name(params, tmp_path):
     params("a: 1\n")
     with pytest.raises(KajiyaError, match=r"Did you mean params\.yaml"):
         load_settings(LengthSettings, tmp_path / "parms.yaml", ["a"])
+
+
+class NestedSettings(Settings):
+    length: LengthSettings = LengthSettings()
+    kinds: dict[str, SourceSettings] = Field(default_factory=dict)
+
+
+def test_settings_misspelt_key_below_names_the_keys_of_its_own_level(params):
+    path = params("clean:\n  length:\n    min_chras: 3\n  kinds:\n    web: {connector: local, pahts: [a]}\n")
+    with pytest.raises(KajiyaError, match=r"min_chras.*`min_chars`") as raised:
+        load_settings(NestedSettings, path, ["clean"])
+    assert "Did you mean `paths`?" in str(raised.value)
+
+
+def test_settings_key_that_stands_twice_refused_with_both_lines(params):
+    path = params("clean:\n  length: {min_chars: 1}\n  length: {min_chars: 2}\n")
+    with pytest.raises(KajiyaError, match=r"yaml:3: `length` stands in line 2 already"):
+        load_settings(NestedSettings, path, ["clean"])

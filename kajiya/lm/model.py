@@ -16,25 +16,14 @@ from kajiya.lm.tokenizer import copy_tokenizer
 
 
 def llama_config(shape: LlamaShape, vocabulary_size: int, special_ids: dict[str, int | None]) -> LlamaConfig:
-    """The transformers config of `shape`. special_ids: bos_token_id, eos_token_id, pad_token_id.
-
-    Raises KajiyaError when the dials do not fit each other.
-    """
-    kv_heads = shape.key_value_heads
-    if shape.hidden_size % shape.heads or (shape.hidden_size // shape.heads) % 2:
-        raise KajiyaError(
-            f"pretrain.model: hidden_size {shape.hidden_size} over {shape.heads} heads is not an even head "
-            "size (rotary positions turn pairs). Choose hidden_size = heads x an even number."
-        )
-    if shape.heads % kv_heads:
-        raise KajiyaError(f"pretrain.model: heads {shape.heads} is no multiple of kv_heads {kv_heads}.")
+    """The transformers config of `shape`. special_ids: bos_token_id, eos_token_id, pad_token_id."""
     return LlamaConfig(
         vocab_size=vocabulary_size,
         hidden_size=shape.hidden_size,
         intermediate_size=shape.feed_forward_size,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
-        num_key_value_heads=kv_heads,
+        num_key_value_heads=shape.key_value_heads,
         max_position_embeddings=shape.context,
         tie_word_embeddings=shape.tied_embeddings,
         rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},

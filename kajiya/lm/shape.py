@@ -1,6 +1,6 @@
 """The dials of a Llama-architecture model. No torch here: settings must load fast."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -63,6 +63,17 @@ class LlamaShape(Settings):
     @classmethod
     def _derive(cls, given: Any) -> Any:
         return {**_derived(given), **given} if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} over {self.heads} heads is not an even head size "
+                "(rotary positions turn pairs). Choose hidden_size = heads x an even number"
+            )
+        if self.heads % self.key_value_heads:
+            raise ValueError(f"heads {self.heads} is no multiple of kv_heads {self.key_value_heads}")
+        return self
 
     @property
     def key_value_heads(self) -> int:
