@@ -211,6 +211,11 @@ def test_client_that_goes_away_ends_its_answer_and_frees_the_model(client, serve
             super().__init__(*arguments)
             begun.append(self)
 
+        def text(self):
+            for piece in super().text():
+                time.sleep(0.02)  # so long an answer outlasts the client's patience on any machine
+                yield piece
+
     monkeypatch.setattr(server_module, "Answer", Remembered)
     long = chat_body(max_tokens=2000, stream=True, temperature=1.5, seed=1)
     with client.stream("POST", "/v1/chat/completions", json=long) as response:
