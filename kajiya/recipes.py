@@ -20,7 +20,7 @@ def active_recipes(params: Path) -> list[str]:
 def require_recipe(folder: Path, name: str) -> Path:
     """The file of a recipe. Raises KajiyaError with the nearest names."""
     path = folder / f"{name}.yaml"
-    if not path.exists():
+    if Path(name).name != name or not path.exists():
         known = recipe_names(folder)
         near = difflib.get_close_matches(name, known, n=3)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known) or 'none'}."

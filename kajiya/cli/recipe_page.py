@@ -62,7 +62,7 @@ def _sizes(plan: RecipePlan) -> Iterator[str]:
         f"  {steps}{plan.sequences_per_step:,} sequences x {plan.context:,} tokens = {plan.tokens_per_step:,} a step"
         f"{f', {short_number(plan.tokens)} tokens in all' if plan.tokens else ''}"
     )
-    yield f"  {plan.ranks} ranks, ZeRO stage {plan.zero_stage}"
+    yield f"  {plan.ranks} rank{'s' * (plan.ranks > 1)}, ZeRO stage {plan.zero_stage}"
 
 
 def _tunings(recipe: Recipe, plan: RecipePlan) -> Iterator[str]:
