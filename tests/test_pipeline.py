@@ -22,6 +22,7 @@ KILLS = 4
 SCALE = 0.1
 TINY = {
     "description": "The smallest recipe that passes through every stage.",
+    "sources": yaml.safe_load((ROOT / "recipes" / "smoke.yaml").read_text(encoding="utf-8"))["sources"],
     "variants": {
         "instruct": {"of": "base", "instructions": "data/sample/instructions"},
         "gptq": {"of": "instruct"},

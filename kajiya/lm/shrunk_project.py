@@ -111,12 +111,14 @@ def _once(project: Path, name: str, dials: dict[str, Any], make: Any) -> None:
 
 
 def _sample(root: Path) -> Recipe:
-    if not (root / _SAMPLE_RECIPE).exists():
+    path = root / _SAMPLE_RECIPE
+    sample = load_recipe(path) if path.exists() else None
+    if sample is None or not sample.sources:
         raise KajiyaError(
-            f"{root / _SAMPLE_RECIPE}: no such file. --shrink takes the sample's sources from it: restore it "
-            f"(`git checkout {_SAMPLE_RECIPE}`)."
+            f"{path}: {'no such file' if sample is None else 'it names no sources'}. --shrink takes the sample's sources "
+            f"from it: restore it (`git checkout {_SAMPLE_RECIPE}`)."
         )
-    return load_recipe(root / _SAMPLE_RECIPE)
+    return sample
 
 
 def _params(root: Path, sample: Recipe, name: str, recipe: Recipe) -> dict[str, Any]:
