@@ -5,6 +5,7 @@ record that is quietly repaired teaches the model something nobody wrote.
 """
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -37,21 +38,21 @@ class Record(BaseModel):
     where: str = ""
     """File and line it was read from."""
 
+    @abstractmethod
     def writers(self) -> list[tuple[str, str]]:
         """(part of the record, who wrote it); the record as a whole is the part ""."""
-        raise NotImplementedError
 
     def generators(self) -> tuple[str, ...]:
         """Everyone who wrote in it, in order and once."""
         return tuple(dict.fromkeys(name for _, name in self.writers()))
 
+    @abstractmethod
     def text(self) -> str:
         """All that it says: what is looked for in the evaluation sets."""
-        raise NotImplementedError
 
+    @abstractmethod
     def problem(self) -> str:
         """What is wrong with the order of its messages; empty where nothing is."""
-        raise NotImplementedError
 
 
 class Conversation(Record):
