@@ -23,7 +23,7 @@ from components.pretrain.state import State
 from components.pretrain.throughput import Meter, append_line
 from components.pretrain.validation import validate
 from components.pretrain.vocabulary import read_special_ids
-from components.pretrain.watchdog import Heart, following
+from components.pretrain.watchdog import following
 from kajiya.errors import KajiyaError, PassingError
 from kajiya.lm.base import load_base
 from kajiya.lm.model import fresh_model, llama_config, save_model
@@ -36,6 +36,14 @@ class Notice(Protocol):
     """Whether this rank was told to stop."""
 
     came: bool
+
+
+class Heart(Protocol):
+    """Told what begins and that it gets on: watchdog.Heart, or a measuring program's clock."""
+
+    def start(self, step: int) -> None: ...
+    def beat(self, doing: str, step: int) -> None: ...
+    def pulse(self) -> None: ...
 
 
 def train(job: dict[str, Any], notice: Notice, heart: Heart) -> None:
