@@ -1,0 +1,130 @@
+"""What the stage `evaluate` left in a folder (docs/formats.md), read: scores, and each item's by its id."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from kajiya.errors import KajiyaError
+from kajiya.intervals import Values
+
+RESULTS, PREDICTIONS = "results.json", "predictions.jsonl"
+BALANCED = "balanced_acc"
+
+Setting = tuple[str, int]
+"""A task and its number of shots."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One model's answers to the items of one task, in the order of the file."""
+
+    ids: list[str]
+    right: list[Any]
+    scores: dict[str, Values]
+    """By metric, 0 to 1 each."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation folder."""
+
+    name: str
+    """For messages: the folder, or the registered version it belongs to."""
+    results: dict[str, Any]
+    answers: dict[Setting, Answers]
+
+    def scores(self, setting: Setting) -> dict[str, Any]:
+        """Metrics, n, main and the rest, as results.json has them."""
+        return dict(self.results["tasks"][setting[0]][str(setting[1])])
+
+
+def read_results(folder: Path, name: str | None = None) -> dict[str, Any]:
+    """results.json of a folder. Raises KajiyaError where there is none, or an unreadable one."""
+    file = folder / RESULTS
+    shown = name or str(folder)
+    try:
+        results = orjson.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise KajiyaError(
+            f"{shown}: no {RESULTS} there, so it was never evaluated. Run `kajiya run`, or name a folder such as "
+            "models/smoke/evaluation/base."
+        ) from None
+    except orjson.JSONDecodeError as error:
+        raise KajiyaError(f"{file}: not valid JSON: {error}. Run the stage evaluate again.") from None
+    if not isinstance(results, dict) or not isinstance(results.get("tasks"), dict):
+        raise KajiyaError(f"{file}: no `tasks` in it. Run the stage evaluate again.")
+    return results
+
+
+def load_evaluation(folder: Path, name: str | None = None) -> Evaluation:
+    """A whole evaluation folder. name: for messages, when it is not the folder's.
+
+    Raises KajiyaError naming file and line of what cannot be read.
+    """
+    results = read_results(folder, name)
+    file = folder / PREDICTIONS
+    if not file.is_file():
+        raise KajiyaError(f"{file}: missing, and without it nothing can be paired. Evaluate again.")
+    groups: dict[Setting, list[dict[str, Any]]] = {}
+    for number, line in enumerate(_lines(file), 1):
+        try:
+            groups.setdefault((line["task"], line["shots"]), []).append(line)
+        except (KeyError, TypeError):
+            raise KajiyaError(f"{file}:{number}: `task` or `shots` is missing. Evaluate again.") from None
+    answers = {setting: _answers(file, setting, lines) for setting, lines in groups.items()}
+    loaded = Evaluation(name or str(folder), results, answers)
+    for setting in answers:
+        _check_belongs(loaded, setting, file)
+    return loaded
+
+
+def _lines(file: Path) -> list[Any]:
+    """Every line of a file, parsed as one array: a tenth of the time of one call per line."""
+    lines = file.read_bytes().splitlines()
+    try:
+        return list(orjson.loads(b"[" + b",".join(lines) + b"]"))
+    except orjson.JSONDecodeError:
+        for number, line in enumerate(lines, 1):
+            try:
+                orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise KajiyaError(f"{file}:{number}: not valid JSON: {error}. Evaluate again.") from None
+        raise
+
+
+def _answers(file: Path, setting: Setting, lines: list[dict[str, Any]]) -> Answers:
+    where = f"{file}: {setting[0]} with {setting[1]} shots"
+    try:
+        ids = [line["id"] for line in lines]
+        metrics = list(lines[0]["scores"])
+        scores = {metric: np.array([line["scores"][metric] for line in lines], float) for metric in metrics}
+        right = [line["right"] for line in lines]
+    except (KeyError, TypeError, ValueError):
+        raise KajiyaError(
+            f"{where}: a line lacks `id`, `right` or one of its `scores`: an older kajiya wrote it. Evaluate again."
+        ) from None
+    if len(set(ids)) != len(ids):
+        double = Counter(ids).most_common(1)[0][0]
+        raise KajiyaError(f"{where}: item {double} stands there twice. Give the items ids of their own.")
+    return Answers(ids, right, scores)
+
+
+def _check_belongs(loaded: Evaluation, setting: Setting, file: Path) -> None:
+    """Raise KajiyaError where the items do not make the score: the two files are of different runs."""
+    try:
+        stated = loaded.scores(setting)
+    except KeyError:
+        raise KajiyaError(
+            f"{file}: {setting[0]} with {setting[1]} shots is not in {RESULTS} beside it. Evaluate again."
+        ) from None
+    for metric, values in loaded.answers[setting].scores.items():
+        score = stated.get(metric)
+        if isinstance(score, float) and abs(score - values.mean()) > 1e-4:
+            raise KajiyaError(
+                f"{file}: the items of {setting[0]} with {setting[1]} shots make {metric} {values.mean():.4f}, but"
+                f" {RESULTS} beside it says {score:.4f}: they are of different runs. Evaluate again."
+            )
