@@ -7,7 +7,6 @@ stage killed at any moment leaves the old output or none.
 
 import inspect
 import json
-import resource
 import shutil
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 from kajiya.errors import MEND_FIRST, TRY_AGAIN, KajiyaError, PassingError, disk_error
 from kajiya.ledger import Ledger
 from kajiya.report import Report
+from kajiya.run_record import hour_price, run_record
 from kajiya.settings import load_settings
 from kajiya.settings_docs import class_text
 from kajiya.shards import count_by_source, write_file
@@ -88,6 +88,7 @@ def execute(run: Callable[..., Report], config: Any, inputs: list[Path], out: Pa
         that it depends on: .cache/<OUT> beside OUT, or below KAJIYA_CACHE.
     pages: the path OUT.pages, for HTML that a person opens: untracked, and kept when the stage fails.
     """
+    hour_price()  # a slip in it is told now, not after weeks
     for path in inputs:
         with reaching(path):
             if not path.exists():
@@ -210,7 +211,7 @@ def _publish(report: Report, staging: Path, out: Path, started: float) -> None:
             replace_by(staging, out)
         else:
             _swap(staging, out)
-        write_file(beside(out, "run"), _json(_run_record(started)))
+        write_file(beside(out, "run"), _json(run_record(started)))
         write_file(beside(out, "report"), _json(report.model_dump(mode="json")))
 
 
@@ -223,15 +224,6 @@ def _swap(staging: Path, out: Path) -> None:
         out.replace(old)
     staging.replace(out)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _run_record(started: float) -> dict[str, Any]:
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return {
-        "seconds": round(time.monotonic() - started, 3),
-        "cpu_seconds": round(sum(one.ru_utime + one.ru_stime for one in usage), 3),
-        "peak_memory_bytes": max(one.ru_maxrss for one in usage) * 1024,  # Linux counts in KiB
-    }
 
 
 def _json(value: Any) -> str:

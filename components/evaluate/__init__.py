@@ -9,8 +9,8 @@ Examples for few shots come from the training split, or else from other items of
 Perplexity is measured per source on the validation tokens of the recipe, and on the English set, per
 token and also as bits per byte, which compares models with different tokenizers.
 
-OUT holds `results.json` (scores with data version, prompt version and shots) and `predictions.jsonl`
-(what the model answered to each item). For the base model the report can show a freshly
+OUT holds `results.json` (scores with data version, prompt version and shots), `predictions.jsonl`
+(what the model answered to each item) and `samples.jsonl` (texts that it wrote, for a person to read). For the base model the report can show a freshly
 initialised model of the same shape beside it: what is above that line, training has brought.
 """
 
@@ -21,6 +21,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from components.evaluate.samples import SampleSettings, write_samples
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_sets import EvaluationSet, list_sets, list_splits, load_set
 from kajiya.report import Report
@@ -62,6 +63,8 @@ class EvaluateSettings(Settings):
     """Requests per forward pass. Another size may change the last digits."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the computation. auto: as the model is stored."""
+    samples: SampleSettings = Field(default_factory=SampleSettings)
+    """Texts that the model writes for a person to read, in samples.jsonl and on the report's page."""
     seed: int = 20260101
     """Chooses items, examples, validation sequences, and the untrained model's weights."""
 
@@ -98,6 +101,7 @@ def run(config: EvaluateSettings, model: Path, tokens: Path, evaluation_sets: Pa
         results["untrained"] = score_tasks(fresh, _zero_shot_only(config), sets, chat=False)[0]
     write_file(out / "results.json", json.dumps(results, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
     write_file(out / "predictions.jsonl", "".join(predictions))
+    write_file(out / "samples.jsonl", write_samples(loaded, config.samples, config.seed))
     scores = {key: results[key] for key in ("tasks", "perplexity", "untrained") if key in results}
     return Report(figures=scores)
 
