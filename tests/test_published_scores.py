@@ -1,0 +1,57 @@
+"""The published scores hold together: their means follow from their tasks, and every row has a source."""
+
+import pytest
+
+from kajiya.errors import KajiyaError
+from kajiya.published_scores import FILE, published_scores
+from kajiya.suites import PUBLISHED_SHOTS, SUITES
+
+
+def rows_of(model):
+    return [row for row in published_scores() if row.model == model]
+
+
+def test_stated_means_follow_from_their_tasks_unless_a_note_says_otherwise():
+    compared = 0
+    for row in published_scores():
+        for suite in SUITES:
+            stated, computed = row.means.get(suite), row.computed_mean(suite)
+            if stated is not None and computed is not None and row.note is None:
+                compared += 1
+                assert stated == pytest.approx(computed, abs=0.0101), row.model
+    assert compared >= 20
+
+
+def test_mean_that_contradicts_its_tasks_is_noted():
+    (row,) = (row for row in published_scores() if row.note)
+    assert (row.means["8"], row.computed_mean("8")) == (31.12, 30.99)
+    assert "30.99" in row.note
+
+
+def test_one_model_stands_with_both_its_scores():
+    rows = rows_of("rinna/youri-7b-instruction")
+    assert [row.mean("8") for row in rows] == [63.63, 66.84]
+    assert rows[0].source.title != rows[1].source.title
+
+
+def test_mean_of_four_tasks_is_computed_where_no_source_states_it():
+    computed = next(row for row in rows_of("meta-llama/Llama-2-7b") if row.scores)
+    stated = next(row for row in rows_of("meta-llama/Llama-2-7b") if not row.scores)
+    assert computed.means.keys() == {"8"}
+    assert computed.mean("4") == stated.mean("4") == 56.33
+
+
+def test_scores_are_points_of_known_tasks():
+    for row in published_scores():
+        assert row.scores.keys() <= PUBLISHED_SHOTS.keys()
+        assert all(0 <= value <= 100 for value in (*row.scores.values(), *row.means.values()))
+        assert row.source.address.startswith("https://")
+
+
+def test_misspelt_key_is_an_error_with_its_line(tmp_path):
+    copy = tmp_path / "published.yaml"
+    copy.write_text(
+        FILE.read_text(encoding="utf-8").replace("    prompts:", "    prompt:", 1), encoding="utf-8"
+    )
+    with pytest.raises(KajiyaError, match=r"published.yaml:\d+: models.0.prompt: unknown setting"):
+        published_scores(copy)
