@@ -1,7 +1,7 @@
-"""What one item of an evaluation set is: JGLUE's kinds, texts, and multiple choice of any origin."""
+"""What one item of an evaluation set is: a record per kind of set, with the texts no training may see."""
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -140,12 +140,131 @@ class MultipleChoice(_Record):
         yield Passage(self.id, f"{self.question} {self.choices[self.label]}")
 
 
-Item = JCommonsenseQA | JNLI | JSQuAD | MARCJa | Text | MultipleChoice
+class FoundPassage(_Record):
+    """A passage that a search found for a question."""
+
+    title: str
+    text: str
+    has_answer: bool
+
+
+class JAQKET(_Record):
+    """A quiz question with the passages found for it; each of the answers is right."""
+
+    qid: str
+    question: str = Field(min_length=1)
+    answers: tuple[str, ...] = Field(min_length=1, strict=False)
+    ctxs: tuple[FoundPassage, ...] = Field(min_length=1, strict=False)
+
+    @property
+    def id(self) -> str:
+        return self.qid
+
+    def passages(self) -> Iterator[Passage]:
+        # The passages found are Wikipedia's own: clearing the corpus of them would empty it.
+        yield Passage(self.id, self.question)
+
+
+class XLSum(_Record):
+    """A news article and its summary."""
+
+    id: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+    summary: str = Field(min_length=1)
+
+    def passages(self) -> Iterator[Passage]:
+        yield from (Passage(self.id, self.text), Passage(self.id, self.summary))
+
+
+class XWinograd(_Record):
+    """Two sentences that differ in whom or what a word refers to; one of them makes sense."""
+
+    id: str
+    sentence1: str = Field(min_length=1)
+    sentence2: str = Field(min_length=1)
+    answer: Literal["1", "2"]
+
+    def passages(self) -> Iterator[Passage]:
+        yield Passage(self.id, self.sentence1 if self.answer == "1" else self.sentence2)
+
+
+class Arithmetic(_Record):
+    """A word problem whose answer is a number (GSM8K, MGSM)."""
+
+    id: str
+    question: str = Field(min_length=1)
+    solution: str = ""
+    """Written steps, the number last; empty where the set has the number alone."""
+    number: float
+
+    @property
+    def number_text(self) -> str:
+        return f"{self.number:.10g}"
+
+    def passages(self) -> Iterator[Passage]:
+        yield Passage(self.id, self.question)
+
+
+class ElyzaTask(_Record):
+    """A task with an answer that would earn full marks and the points a judge must look at."""
+
+    id: str
+    input_text: str = Field(min_length=1)
+    output_text: str = Field(min_length=1)
+    eval_aspect: str = Field(min_length=1)
+
+    def passages(self) -> Iterator[Passage]:
+        yield from (Passage(self.id, self.input_text), Passage(self.id, self.output_text))
+
+
+class MTBenchQuestion(_Record):
+    """A question of MT-Bench: what the user says, turn by turn."""
+
+    question_id: int
+    category: str = Field(min_length=1)
+    turns: tuple[str, ...] = Field(min_length=1, strict=False)
+
+    @property
+    def id(self) -> str:
+        return str(self.question_id)
+
+    def passages(self) -> Iterator[Passage]:
+        # A later turn alone ("Shorten that.") may stand anywhere.
+        yield from (Passage(self.id, self.turns[0]), Passage(self.id, "\n".join(self.turns)))
+
+
+class MTBenchAnswer(_Record):
+    """Answers of one model to a question of MT-Bench, such as the judge's references."""
+
+    question_id: int
+    choices: tuple[dict[str, Any], ...] = Field(min_length=1, strict=False)
+    """The first one's `turns` are the answers."""
+
+    @property
+    def id(self) -> str:
+        return str(self.question_id)
+
+    @property
+    def turns(self) -> tuple[str, ...]:
+        return tuple(self.choices[0].get("turns", ()))
+
+
+Item = (
+    JCommonsenseQA | JNLI | JSQuAD | MARCJa | JAQKET | XLSum | XWinograd | Arithmetic | ElyzaTask
+    | MTBenchQuestion | Text | MultipleChoice
+)  # fmt: skip
 # By name of the set; a set of another name tells by its fields which of the two general kinds it is.
 RECORDS: dict[str, type[Item]] = {
     "jcommonsenseqa": JCommonsenseQA,
     "jnli": JNLI,
     "jsquad": JSQuAD,
     "marc_ja": MARCJa,
+    "jaqket_v2": JAQKET,
+    "xlsum_ja": XLSum,
+    "xwinograd_ja": XWinograd,
+    "mgsm": Arithmetic,
+    "gsm8k": Arithmetic,
+    "elyza_tasks_100": ElyzaTask,
+    "ja_mt_bench": MTBenchQuestion,
     "english": Text,
 }

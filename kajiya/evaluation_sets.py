@@ -4,19 +4,36 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
+from kajiya import evaluation_forms as forms
 from kajiya.errors import KajiyaError
-from kajiya.evaluation_items import RECORDS, Item, JSQuAD, MultipleChoice, Passage, Text
+from kajiya.evaluation_items import (
+    JAQKET,
+    JNLI,
+    RECORDS,
+    Arithmetic,
+    Item,
+    JCommonsenseQA,
+    JSQuAD,
+    MARCJa,
+    MultipleChoice,
+    Passage,
+    Text,
+    XWinograd,
+)
 
-_FILE_NAME = re.compile(r"(?P<split>train|valid)-(?P<version>v[0-9][0-9.]*)\.json")
 _JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+_DATA = {".json", ".jsonl", ".tsv", ".csv"}
 _GENERAL = "or, of any other name, records with `question`, `choices` and `label`, or with `text`"
+Splits = dict[str, Path]
+"""The file of each split; of a set in many tables (JMMLU) their folder."""
+Record = TypeVar("Record", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -26,7 +43,8 @@ class EvaluationSet:
     name: str
     split: str
     version: str
-    """From the file name, such as "v1.3": labels differ between versions, so no score goes without it."""
+    """From the file name, such as "v1.3", or the begin of the hash: labels differ between versions, so no
+    score goes without it."""
     sha256: str
     """Of the file."""
     items: tuple[Item, ...]
@@ -35,7 +53,7 @@ class EvaluationSet:
     @property
     def language(self) -> str:
         """`ja` or `en`; of a set that is not JGLUE's, by whether Japanese letters stand in its first texts."""
-        if not isinstance(self.items[0], Text | MultipleChoice):
+        if isinstance(self.items[0], JCommonsenseQA | JNLI | JSQuAD | MARCJa):
             return "ja"
         texts = (passage.text for item in self.items[:100] for passage in item.passages())
         return "ja" if any(map(_JAPANESE.search, texts)) else "en"
@@ -52,152 +70,167 @@ class EvaluationSet:
 
 def list_sets(folder: Path) -> list[str]:
     """Names of the sets in a folder, sorted. Raises KajiyaError for none, or for an unknown one."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    for name in names:
-        _record_type(folder, name)
-    if not names:
+    found = find_sets(folder)
+    for name, splits in found.items():
+        record_type(name, next(iter(splits.values())))
+    if not found:
         raise KajiyaError(f"{folder}: no evaluation set here. Put one folder per set: {', '.join(RECORDS)}.")
-    return names
+    return sorted(found)
 
 
-def _record_type(folder: Path, name: str) -> type[Item]:
+def find_sets(folder: Path) -> dict[str, Splits]:
+    """The splits of every set below a folder. A folder of folders groups sets: `jglue/jnli` is one of them."""
+    found: dict[str, Splits] = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        data = sorted(one for one in path.iterdir() if one.suffix in _DATA)
+        folders = [one for one in path.iterdir() if one.is_dir()]
+        if path.name not in RECORDS and not data and folders:
+            found |= {f"{path.name}/{name}": splits for name, splits in find_sets(path).items()}
+        else:
+            found |= _sets_of(path, data)
+    return found
+
+
+def _sets_of(folder: Path, data: list[Path]) -> dict[str, Splits]:
+    """The set in one folder; of MGSM's tables one set per language, Japanese as `mgsm`."""
+    tables = [path for path in data if path.suffix == ".csv"]
+    languages = {path: language for path in data if (language := forms.language_of(path.name))}
+    found: dict[str, Splits] = {
+        "mgsm" if language == "ja" else f"mgsm_{language}": {"test": path}
+        for path, language in languages.items()
+    }
+    splits: Splits = {"test": folder} if tables else {}
+    for path in (one for one in data if one not in languages and one not in tables):
+        known = forms.split_of(folder.name, path.name)
+        if known is None:
+            if folder.name in forms.PUBLISHED:  # their folders hold answers and prompts of judges too
+                continue
+            raise KajiyaError(
+                f"{path}: name it <split>-<version>.json, such as valid-v1.3.json; splits: train, valid, test."
+            )
+        other = splits.setdefault(known[0], path)
+        if other != path:
+            raise KajiyaError(f"{path}: a second version beside {other.name}. Keep one version of a split.")
+    if splits:
+        found[folder.name] = splits | found.get(folder.name, {})
+    if not found:
+        raise KajiyaError(f"{folder}: no <split>-<version>.json here. Add one or remove the folder.")
+    return found
+
+
+def record_type(name: str, path: Path) -> type[Item]:
     """By the set's name, or by the fields of its first record."""
-    if name in RECORDS:
-        return RECORDS[name]
-    path = next(iter(list_splits(folder, name).values()))
+    base = name.rpartition("/")[2]
+    if base in RECORDS:
+        return RECORDS[base]
+    if re.fullmatch(r"mgsm_[a-z]{2}", base):
+        return Arithmetic
+    if path.is_dir():
+        return MultipleChoice
     with open(path, "rb") as lines:
         first = next((line for line in lines if line.strip()), b"{}")
     try:
         fields = json.loads(first)
     except ValueError:
         fields = None
-    if isinstance(fields, dict) and {"question", "choices"} & fields.keys():
+    if isinstance(fields, dict) and (
+        {"question", "choices"} & fields.keys() or {"ctx", "endings"} <= fields.keys()
+    ):
         return MultipleChoice
     if isinstance(fields, dict) and fields.keys() <= {"id", "text"} and "text" in fields:
         return Text
     raise KajiyaError(
-        f"{folder / name}: unknown evaluation set. Known: {', '.join(RECORDS)}; {_GENERAL}, one JSON object a "
+        f"{path.parent}: unknown evaluation set. Known: {', '.join(RECORDS)}; {_GENERAL}, one JSON object a "
         "line. Rename, convert or remove it."
     )
 
 
-def list_splits(folder: Path, name: str) -> dict[str, Path]:
-    """The file of each split of a set: {"train": ..., "valid": ...}."""
-    splits: dict[str, Path] = {}
-    for path in sorted((folder / name).glob("*.json")):
-        match = _FILE_NAME.fullmatch(path.name)
-        if not match:
-            raise KajiyaError(f"{path}: name it <split>-<version>.json, such as valid-v1.3.json.")
-        other = splits.setdefault(match["split"], path)
-        if other != path:
-            raise KajiyaError(f"{path}: a second version beside {other.name}. Keep one version of a split.")
-    if not splits:
-        raise KajiyaError(f"{folder / name}: no <split>-<version>.json here. Add one or remove the folder.")
-    return splits
+def list_splits(folder: Path, name: str) -> Splits:
+    """The file of each split of a set: {"train": ..., "valid": ...}. Raises KajiyaError for an unknown set."""
+    found = find_sets(folder)
+    if name not in found:
+        raise KajiyaError(f"{folder}: no evaluation set `{name}`. There are: {', '.join(sorted(found))}.")
+    return found[name]
+
+
+def evaluation_split(splits: Splits) -> str:
+    """The split that models are measured on: `test` where its answers are published, or else `valid`."""
+    first = next(iter(splits))
+    return next((one for one in ("test", "valid") if one in splits), first)
 
 
 def load_set(folder: Path, name: str, split: str) -> EvaluationSet:
     """One split of one set. Raises KajiyaError naming the file and line that is wrong."""
-    if name not in list_sets(folder):
-        raise KajiyaError(f"{folder}: no evaluation set `{name}`. There are: {', '.join(list_sets(folder))}.")
     splits = list_splits(folder, name)
     if split not in splits:
         raise KajiyaError(f"{folder / name}: no split `{split}`. There are: {', '.join(splits)}.")
-    return _load_file(name, splits[split], _record_type(folder, name))
+    return load_file(name, split, splits[split])
 
 
 def load_all(folder: Path) -> Iterator[EvaluationSet]:
     """Every split of every set in the folder."""
     for name in list_sets(folder):
-        for path in list_splits(folder, name).values():
-            yield _load_file(name, path, _record_type(folder, name))
+        for split, path in find_sets(folder)[name].items():
+            yield load_file(name, split, path)
 
 
-def _load_file(name: str, path: Path, record: type[Item]) -> EvaluationSet:
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise KajiyaError(f"{path}:{line}: not UTF-8. Convert the file to UTF-8.") from None
-    read = _read_squad if name == "jsquad" else _read_lines
-    items = tuple(read(record, path, text))
+def load_file(name: str, split: str, path: Path) -> EvaluationSet:
+    """The set `name` in one file (of tables: their folder), whatever the file is called."""
+    record = record_type(name, path)
+    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    items: list[Item] = []
+    for file in files:
+        content, text = forms.read_text(file)
+        digest.update(content)
+        prefix = f"{file.stem}:" if path.is_dir() else ""
+        items += _read(record, file, text, prefix)
     if not items:
         raise KajiyaError(f"{path}: no items. Fill the file or remove it.")
     _check_ids(items, path)
-    split, _, version = path.stem.partition("-")
-    return EvaluationSet(name, split, version, hashlib.sha256(content).hexdigest(), items)
+    known = forms.split_of(name.rpartition("/")[2], path.name)
+    sha256 = digest.hexdigest()
+    version = (known[1] if known else "") or f"sha256-{sha256[:12]}"
+    return EvaluationSet(name, split, version, sha256, tuple(items))
 
 
-def _read_lines(record: type[Item], path: Path, text: str) -> Iterator[Item]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise KajiyaError(f"{where}: invalid JSON: {error.msg} at column {error.colno}.") from None
-        if record in (Text, MultipleChoice) and isinstance(fields, dict):
-            fields |= {"id": str(fields.get("id", number))}
-        yield _validate(record, fields, where)
+def read_records(record: type[Record], path: Path) -> tuple[Record, ...]:
+    """JSON Lines as records of any type. Raises KajiyaError naming file and line."""
+    _, text = forms.read_text(path)
+    return tuple(forms.validate(record, value, where) for where, value in forms.read_lines(path, text))
 
 
-def _read_squad(record: type[Item], path: Path, text: str) -> Iterator[Item]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise KajiyaError(
-            f"{path}:{error.lineno}: invalid JSON: {error.msg} at column {error.colno}."
-        ) from None
-    for a, article in enumerate(_part(content, "data", str(path))):
-        for p, paragraph in enumerate(_part(article, "paragraphs", f"{path}: data[{a}]")):
-            where = f"{path}: data[{a}].paragraphs[{p}]"
-            for q, question in enumerate(_part(paragraph, "qas", where)):
-                fields = {"context": paragraph.get("context")} | _mapping(question, f"{where}.qas[{q}]")
-                item = _validate(record, fields, f"{where}.qas[{q}]")
-                _check_answers(item, f"{where}.qas[{q}]")
-                yield item
+def _read(record: type[Item], path: Path, text: str, prefix: str) -> Iterator[Item]:
+    numbered = "id" in record.model_fields and record is not JSQuAD
+    for number, (where, value) in enumerate(_reader(record, path)(path, text), 1):
+        fields = value
+        if numbered and isinstance(fields, dict):
+            line = where.rpartition(":")[2] if path.suffix != ".csv" else str(number)
+            fields = fields | {"id": f"{prefix}{fields.get('id', fields.get('ind', line))}"}
+        item = forms.validate(record, fields, where, _CHANGES.get(record, dict))
+        if isinstance(item, JSQuAD):
+            forms.check_answers(item, where)
+        yield item
 
 
-def _part(content: Any, key: str, where: str) -> list:
-    part = _mapping(content, where).get(key)
-    if not isinstance(part, list):
-        raise KajiyaError(
-            f"{where}: expected a list `{key}`, found {type(part).__name__}. Use SQuAD's format."
-        )
-    return part
+def _reader(record: type[Item], path: Path) -> Callable[[Path, str], forms.Located]:
+    if record is JSQuAD:
+        return forms.read_squad
+    if record is JAQKET:
+        return forms.read_array
+    return {".tsv": forms.read_table, ".csv": forms.read_choices_table}.get(path.suffix, forms.read_lines)
 
 
-def _mapping(content: Any, where: str) -> dict:
-    if not isinstance(content, dict):
-        raise KajiyaError(f"{where}: expected an object, found {type(content).__name__}. Use SQuAD's format.")
-    return content
+# From the fields of the published files to those of the record.
+_CHANGES: dict[type[Item], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    MultipleChoice: forms.multiple_choice,
+    Arithmetic: forms.arithmetic,
+    XWinograd: forms.xwinograd,
+    JAQKET: forms.jaqket,
+}
 
 
-def _validate(record: type[Item], fields: Any, where: str) -> Item:
-    try:
-        return record.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "record"
-        found = "" if first["type"] == "missing" else f" (found {first['input']!r})"
-        raise KajiyaError(
-            f"{where}: {key}: {first['msg']}{found}. See docs/formats.md for the fields."
-        ) from None
-
-
-def _check_answers(item: Item, where: str) -> None:
-    assert isinstance(item, JSQuAD)
-    for answer in item.answers:
-        if not item.context.startswith(answer.text, answer.answer_start):
-            raise KajiyaError(
-                f"{where}: the answer {answer.text!r} does not stand at {answer.answer_start} of the context."
-                " Count answer_start in characters from the context's begin."
-            )
-
-
-def _check_ids(items: tuple[Item, ...], path: Path) -> None:
+def _check_ids(items: list[Item], path: Path) -> None:
     name, count = Counter(item.id for item in items).most_common(1)[0]
     if count > 1:
         raise KajiyaError(f"{path}: two items have the id {name}. Ids must be unique.")

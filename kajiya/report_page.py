@@ -22,7 +22,7 @@ LOCK = Path("dvc.lock")
 CHANCE = {"jcommonsenseqa": 1 / 5, "jnli": 1 / 3, "marc_ja": 1 / 2}
 """What guessing scores, where all choices are equally likely."""
 
-_ASIDE = {"stderr", "truncated", "bytes", "characters", "tokens"}
+_ASIDE = {"stderr", "truncated", "merged", "intervals", "bytes", "characters", "tokens"}
 """Measures that stand in results.json and would crowd the page."""
 
 
@@ -154,7 +154,7 @@ def _results(made: list[Made], root: Path) -> dict[str, dict[str, Any]]:
 
 def _table(columns: dict[str, dict[tuple[str, ...], float]], width: int) -> dict[str, Any]:
     """Rows by their path; a path is filled up, or its end joined, to `width` parts."""
-    paths = dict.fromkeys(path for column in columns.values() for path in column if path[-1] not in _ASIDE)
+    paths = dict.fromkeys(path for column in columns.values() for path in column if not _ASIDE & set(path))
     rows = [
         {
             "path": [*path[: width - 1], *[""] * (width - len(path)), "/".join(path[width - 1 :])][:width],

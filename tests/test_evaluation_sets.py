@@ -143,6 +143,7 @@ def test_second_version_of_a_split_is_refused(tmp_path):
     write(tmp_path, "jnli", PAIR, split="valid-v1.2")
     with pytest.raises(KajiyaError, match="a second version"):
         load_set(tmp_path, "jnli", "valid")
-    write(tmp_path, "marc_ja", REVIEW, split="validation")
+    (tmp_path / "jnli" / "valid-v1.2.json").unlink()
+    write(tmp_path, "marc_ja", REVIEW, split="reviews")
     with pytest.raises(KajiyaError, match=r"name it <split>-<version>\.json"):
         load_set(tmp_path, "marc_ja", "valid")

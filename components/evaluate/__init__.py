@@ -1,19 +1,21 @@
-"""JGLUE scores and perplexities of one model.
+"""Task scores and perplexities of one model.
 
-The last part of OUT names the variant. lm-evaluation-harness runs
-JCommonsenseQA, JNLI and MARC-ja by comparing the log-likelihoods of the choices, and JSQuAD by greedy
-generation, each for several numbers of shots, on the files in EVALUATION_SETS and never on the
-network. Prompts are the task files in components/evaluate/prompts; a change there raises PROMPT_VERSION.
-Examples for few shots come from the training split, or else from other items of the validation split.
+The last part of OUT names the variant. lm-evaluation-harness runs multiple choice by comparing the
+log-likelihoods of the choices, and questions by greedy generation, each for several numbers of shots, on
+the files in EVALUATION_SETS and never on the network. Prompts are the wordings in components/evaluate/prompts
+or the task files that lm-eval ships; a change of a wording makes a new version. Examples for few shots come
+from the training split, or else from other items of the split that is asked. docs/evaluation.md tells all.
 
 Perplexity is measured per source on the validation tokens of the recipe, and on the English set, per
 token and also as bits per byte, which compares models with different tokenizers.
 
-OUT holds `results.json` (scores with data version, prompt version and shots), `predictions.jsonl`
-(what the model answered to each item) and `samples.jsonl` (texts that it wrote, for a person to read). For the base model the report can show a freshly
-initialised model of the same shape beside it: what is above that line, training has brought.
+OUT holds `results.json` (scores with their intervals, data version, prompt version and shots; means over
+the published suites; what was skipped and why), `predictions.jsonl` (what the model answered to each item,
+and its scores) and `samples.jsonl` (texts that it wrote, for a person to read). For the base model the report
+can show a freshly initialised model of the same shape beside it: what is above that line, training has brought.
 """
 
+import difflib
 import json
 import os
 from pathlib import Path
@@ -21,36 +23,38 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from components.evaluate.catalog import TASKS
 from components.evaluate.samples import SampleSettings, write_samples
-from kajiya.errors import KajiyaError
-from kajiya.evaluation_sets import EvaluationSet, list_sets, list_splits, load_set
+from components.evaluate.sets import load_sets, versions
 from kajiya.report import Report
 from kajiya.settings import Settings
 from kajiya.shards import write_file
 
-TaskName = Literal["jcommonsenseqa", "jnli", "marc_ja", "jsquad"]
-Sets = dict[str, dict[str, EvaluationSet]]
-"""By name and split."""
-
-PROMPT_VERSION = "0.1"
-# The shots of Stability's harness, which most published Japanese scores follow, and none beside them.
-_SHOTS: dict[TaskName, tuple[int, ...]] = {
-    "jcommonsenseqa": (0, 3),
-    "jnli": (0, 3),
-    "marc_ja": (0, 3),
-    "jsquad": (0, 2),
-}
+PromptVersion = Literal["0.1", "0.2", "0.3", "harness"]
 
 
 class EvaluateSettings(Settings):
-    tasks: tuple[TaskName, ...] = tuple(_SHOTS)
-    """Tasks to run; each needs its folder among the evaluation sets."""
-    shots: dict[TaskName, tuple[int, ...]] = Field(default_factory=lambda: dict(_SHOTS))
-    """Numbers of solved examples before each question, per task. A task left out keeps its default."""
-    limit: dict[TaskName, PositiveInt] = Field(default_factory=dict)
+    tasks: tuple[str, ...] = ("jcommonsenseqa", "jnli", "marc_ja", "jsquad")
+    """Tasks to run, each on the evaluation set of its name: jcommonsenseqa, jnli, marc_ja, jsquad, jaqket_v2,
+    xlsum_ja, xwinograd_ja, mgsm, mgsm_en, gsm8k, and any set of multiple choice by its own name."""
+    data: dict[str, str] = Field(default_factory=dict)
+    """Folder or file below the evaluation sets that a task reads, where it is not called like the task."""
+    skip: dict[str, str] = Field(default_factory=dict)
+    """Tasks whose set is missing, each with the reason; it stands in the results."""
+    shots: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Numbers of solved examples before each question, per task. A task left out has the published number, and
+    JGLUE's tasks none beside it."""
+    limit: dict[str, PositiveInt] = Field(default_factory=dict)
     """Most items per task, chosen by the seed. A task left out runs whole."""
+    prompts: PromptVersion = "0.1"
+    """Wording of the prompts: ours in three styles, or `harness` for the task files of the installed lm-eval."""
+    prompts_of: dict[str, PromptVersion] = Field(default_factory=dict)
+    """Wording for single tasks."""
     choices: Literal["listed", "cloze"] = "listed"
-    """JCommonsenseQA: list the choices in the prompt, or only ask. Below about 1B parameters: cloze."""
+    """Multiple choice in wording 0.1: list the choices in the prompt, or only ask. Below about 1B parameters: cloze."""
+    borders: Literal["auto", "shared", "harness"] = "auto"
+    """Where scoring of a choice begins. shared: at the last token that all choices of an item leave as it is;
+    harness: where lm-eval begins; auto: as lm-eval for its own task files, else shared."""
     chat_variants: tuple[str, ...] = ()
     """Variants to ask through their tokenizer's chat template: such as were tuned. The others continue text."""
     english: bool = True
@@ -72,6 +76,15 @@ class EvaluateSettings(Settings):
     def _comparable(self) -> Self:
         if self.compare_untrained and "jcommonsenseqa" not in self.tasks:
             raise ValueError("compare_untrained needs jcommonsenseqa among the tasks: add it")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError("a task stands twice in tasks: name it once")
+        known = {*TASKS, *self.tasks, "english"}
+        for setting in ("data", "shots", "limit", "prompts_of"):
+            for name in getattr(self, setting):
+                if name not in known:
+                    near = difflib.get_close_matches(name, known, 1)
+                    hint = f"did you mean `{near[0]}`?" if near else "add it to tasks"
+                    raise ValueError(f"{setting}: no task is called `{name}`: {hint}")
         return self
 
 
@@ -82,58 +95,31 @@ def run(config: EvaluateSettings, model: Path, tokens: Path, evaluation_sets: Pa
     # The harness and torch take eight seconds to import: --help and a missing set do not wait.
     from components.evaluate.models import harness_version, trained_model, untrained_model  # noqa: PLC0415
     from components.evaluate.perplexity import measure_perplexity  # noqa: PLC0415
-    from components.evaluate.scores import score_tasks  # noqa: PLC0415
+    from components.evaluate.scores import score_tasks, suite_scores  # noqa: PLC0415
 
     loaded = trained_model(model, config)
     chat = out.name in config.chat_variants
     tasks, predictions = score_tasks(loaded, config, sets, chat=chat)
     results: dict[str, Any] = {
         "harness": harness_version(),
-        "prompt_version": PROMPT_VERSION,
+        "prompt_version": config.prompts,
         "choices": config.choices,
         "chat_template": chat,
-        "data_versions": {name: _versions(splits) for name, splits in sets.items()},
+        "data_versions": {name: versions(splits) for name, splits in sets.items()},
         "tasks": tasks,
+        "suites": suite_scores(tasks, predictions, config.seed),
+        "skipped": config.skip,
         "perplexity": measure_perplexity(loaded, config, tokens, sets.get("english")),
     }
     if config.compare_untrained and out.name == "base":
         fresh = untrained_model(model, config)
         results["untrained"] = score_tasks(fresh, _zero_shot_only(config), sets, chat=False)[0]
     write_file(out / "results.json", json.dumps(results, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
-    write_file(out / "predictions.jsonl", "".join(predictions))
+    lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in predictions)
+    write_file(out / "predictions.jsonl", "".join(lines))
     write_file(out / "samples.jsonl", write_samples(loaded, config.samples, config.seed))
-    scores = {key: results[key] for key in ("tasks", "perplexity", "untrained") if key in results}
-    return Report(figures=scores)
-
-
-def load_sets(config: EvaluateSettings, folder: Path) -> Sets:
-    """The sets that the settings ask for. Raises KajiyaError for one that the folder does not have."""
-    present = list_sets(folder)
-    wanted = [*config.tasks, *(["english"] if config.english else [])]
-    sets: Sets = {}
-    for name in wanted:
-        if name not in present:
-            remedy = (
-                "set evaluate.english to false" if name == "english" else "leave it out of evaluate.tasks"
-            )
-            raise KajiyaError(f"{folder / name}: no such folder. Put the set {name} there, or {remedy}.")
-        splits = list_splits(folder, name)
-        few_shot = name != "english" and max(shots_of(config, name), default=0) > 0
-        used = ["valid", *(["train"] if few_shot and "train" in splits else [])]
-        sets[name] = {split: load_set(folder, name, split) for split in used}
-    return sets
-
-
-def shots_of(config: EvaluateSettings, task: TaskName) -> tuple[int, ...]:
-    return config.shots.get(task, _SHOTS[task])
-
-
-def _versions(splits: dict[str, EvaluationSet]) -> dict[str, Any]:
-    """Of the validation split, and of the split the examples come from where it is another file."""
-    versions: dict[str, Any] = {"version": splits["valid"].version, "sha256": splits["valid"].sha256}
-    if "train" in splits:
-        versions["examples"] = {"version": splits["train"].version, "sha256": splits["train"].sha256}
-    return versions
+    shown = ("tasks", "suites", "skipped", "perplexity", "untrained")
+    return Report(figures={key: value for key, value in results.items() if key in shown})
 
 
 def _zero_shot_only(config: EvaluateSettings) -> EvaluateSettings:

@@ -1,5 +1,6 @@
 """Scores of single items and their means: the harness's own would be fetched from the hub."""
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -7,6 +8,9 @@ from typing import Any
 
 from lm_eval.api.metrics import mean
 
+from components.evaluate.rouge import rouge2
+
+_NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
 # Quotation marks and full stops around an answer are style, not content.
 _AROUND = " 　。、．，,.「」『』\"'“”"
 
@@ -41,6 +45,23 @@ def answer_scores(item: Item, generated: Sequence[str]) -> dict[str, float]:
     }
 
 
+def number_scores(item: Item, generated: Sequence[str]) -> dict[str, float]:
+    """Whether the number that the solution ends with is right; see `last_number`."""
+    return {"acc": float(last_number(generated[0]) == last_number(item["answers"][0]))}
+
+
+def last_number(solution: str) -> float | None:
+    """The first number after GSM8K's mark `####`, or else the last of all; full-width figures count."""
+    text = unicodedata.normalize("NFKC", solution)
+    _, mark, after = text.partition("####")
+    found = _NUMBER.findall(after if mark else text)
+    return float(found[0 if mark else -1].replace(",", "")) if found else None
+
+
+def summary_scores(item: Item, generated: Sequence[str]) -> dict[str, float]:
+    return {"rouge2": rouge2(item["answers"][0], generated[0])}
+
+
 def normalized(answer: str) -> str:
     """Compatibility forms folded, and what stands around the answer removed: a leading space too."""
     return unicodedata.normalize("NFKC", answer).strip().strip(_AROUND)
@@ -63,8 +84,10 @@ def balanced_accuracy(pairs: Sequence[tuple[int, int]]) -> float:
 Scorer = Callable[[Item, Sequence[Any]], dict[str, Any]]
 
 CHOICES: tuple[Scorer, Metrics] = (choice_scores, {"acc": mean, "acc_norm": mean})
-LABELS: tuple[Scorer, Metrics] = (label_scores, {"acc": mean, "balanced_acc": balanced_accuracy})
+LABELLED: tuple[Scorer, Metrics] = (label_scores, {"acc": mean, "balanced_acc": balanced_accuracy})
 ANSWERS: tuple[Scorer, Metrics] = (answer_scores, {"exact_match": mean, "f1": mean})
+NUMBERS: tuple[Scorer, Metrics] = (number_scores, {"acc": mean})
+SUMMARIES: tuple[Scorer, Metrics] = (summary_scores, {"rouge2": mean})
 
 
 def _argmax(values: Sequence[float]) -> int:

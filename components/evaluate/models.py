@@ -1,7 +1,8 @@
 """The model under test, as the harness drives it."""
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from kajiya.errors import KajiyaError
+from components.evaluate import borders
 from kajiya.lm.model import load_model, read_config
 
 if TYPE_CHECKING:
@@ -34,40 +35,54 @@ class SharedPrefixModel(HFLM):
         super().__init__(**arguments)
         self.truncated: dict[str, set[int]] = defaultdict(set)
         """Items whose prompt was cut from the left to fit the model's context, by task."""
+        self.merged: Counter[str] = Counter()
+        """Requests that plain lm-eval cuts at another token, by task."""
+        self.as_harness: set[str] = set()
+        """Tasks to cut as plain lm-eval does."""
 
     def loglikelihood(
         self, requests: "list[Instance]", disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        encoded = self.encode_choices([request.args for request in requests])
+        encoded = self.encode_requests(requests)
         for request, (_, given, scored) in zip(requests, encoded, strict=True):
             if len(given) + len(scored) > self.max_length + 1:
                 self._count_truncated(request)
         return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
 
+    def encode_requests(self, requests: "list[Instance]") -> list[Encoded]:
+        """Tokens of each request, cut as its task asks; counts those that plain lm-eval cuts elsewhere."""
+        pairs = [request.args for request in requests]
+        encode = cache(self.tok_encode)  # both ways of cutting read the same tokens
+        shared = borders.shared(encode, pairs)
+        plain = borders.as_harness(encode, self._encode_plain, self.prefix_token_id, pairs)
+        encoded = []
+        for request, ours, theirs in zip(requests, shared, plain, strict=True):
+            if (ours.given or [self.prefix_token_id], ours.scored) != theirs:
+                self.merged[request.task_name] += 1
+            split = theirs if request.task_name in self.as_harness else ours
+            encoded.append(self._encoded(request.args, split))
+        return encoded
+
     def generate_until(self, requests: "list[Instance]", disable_tqdm: bool = False) -> list[str]:
         for request in requests:
             prompt, options = request.args
-            if len(self.tok_encode(prompt)) > self.max_length - options["max_gen_toks"]:
+            if len(self.tok_encode(prompt)) > self.max_length - options.get(
+                "max_gen_toks", self.max_gen_toks
+            ):
                 self._count_truncated(request)
         return super().generate_until(requests, disable_tqdm=disable_tqdm)
 
     def encode_choices(self, pairs: list[tuple[str, str]]) -> list[Encoded]:
         """Tokens of each (context, choice), split where all choices of one context still agree."""
-        contexts = {context: self.tok_encode(context) for context in {pair[0] for pair in pairs}}
-        wholes = [self.tok_encode(context + choice) for context, choice in pairs]
-        borders: dict[str, int] = {context: len(tokens) for context, tokens in contexts.items()}
-        for (context, _), whole in zip(pairs, wholes, strict=True):
-            borders[context] = min(borders[context], _common_length(contexts[context], whole))
-        encoded = []
-        for (context, choice), whole in zip(pairs, wholes, strict=True):
-            given, scored = whole[: borders[context]], whole[borders[context] :]
-            if not scored or len(scored) > self.max_length:
-                raise KajiyaError(
-                    f"evaluate: the choice {choice!r} is {len(scored)} tokens long; it must be 1 to"
-                    f" {self.max_length}. Mend or remove the item."
-                )
-            encoded.append(((context, choice), given or [self.prefix_token_id], scored))
-        return encoded
+        splits = borders.shared(self.tok_encode, pairs)
+        return [self._encoded(pair, split) for pair, split in zip(pairs, splits, strict=True)]
+
+    def _encoded(self, pair: tuple[str, str], split: borders.Split) -> Encoded:
+        borders.check(pair, split, self.max_length)
+        return pair, split.given or [self.prefix_token_id], split.scored
+
+    def _encode_plain(self, text: str) -> list[int]:
+        return self.tok_encode(text, add_special_tokens=False)
 
     def _count_truncated(self, request: "Instance") -> None:
         self.truncated[request.task_name].add(request.doc_id)
@@ -100,10 +115,3 @@ def _wrap(model: Any, folder: Path, config: "EvaluateSettings") -> SharedPrefixM
     return SharedPrefixModel(
         pretrained=model, tokenizer=tokenizer, batch_size=config.batch_size, softmax_dtype=torch.float32
     )
-
-
-def _common_length(left: list[int], right: list[int]) -> int:
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return min(len(left), len(right))

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from kajiya.engine import progress
 from kajiya.errors import KajiyaError
+from kajiya.evaluation_items import Text
 from kajiya.lm.packing import TokenDataset, order, positions
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def measure_perplexity(
     """By source of the validation tokens, and `english` for the English set."""
     results = _measure(model, config, _validation(tokens, model.max_length))
     if english:
-        texts = [item.text for item in english["valid"].items]
+        texts = [item.text for item in english["valid"].items if isinstance(item, Text)]
         if "english" in results:
             raise KajiyaError(f"{tokens}: a source is called `english`, like the evaluation set. Rename it.")
         results |= _measure(model, config, _stream(texts, model))

@@ -1,42 +1,50 @@
 """Run the tasks through the harness and bring its answer into our shape."""
 
-import json
 import math
+from collections import defaultdict
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lm_eval.evaluator import evaluate
 
-from components.evaluate import shots_of
-from components.evaluate.tasks import LocalTask, build_task
+from components.evaluate.sets import shots_of
+from components.evaluate.tasks import HARNESS_SEED, LocalTask, build_task, main_metric
 from kajiya.errors import KajiyaError
+from kajiya.intervals import Interval, balanced, bootstrap, mean, mean_of_means, wilson
 from kajiya.lm.packing import order
+from kajiya.suites import PUBLISHED_SHOTS, SUITES
 
 if TYPE_CHECKING:
-    from components.evaluate import EvaluateSettings, Sets
+    from components.evaluate import EvaluateSettings
     from components.evaluate.models import SharedPrefixModel
+    from components.evaluate.sets import Sets
 
 Scores = dict[str, dict[str, dict[str, Any]]]
-"""By task and number of shots: metrics, n, stderr, truncated."""
+"""By task and number of shots: metrics, main, intervals, prompts, n, stderr, truncated, merged."""
+Prediction = dict[str, Any]
 
 
 def score_tasks(
     model: "SharedPrefixModel", config: "EvaluateSettings", sets: "Sets", *, chat: bool
-) -> tuple[Scores, list[str]]:
-    """Scores of every task and number of shots, and the predictions as lines of JSON."""
+) -> tuple[Scores, list[Prediction]]:
+    """Scores of every task and number of shots, and what the model answered to each item."""
     if chat and not model.tokenizer.chat_template:
         raise KajiyaError(
             "evaluate.chat_variants names this variant, but its tokenizer has no chat template. Take it out there."
         )
     tasks: dict[str, LocalTask] = {}
     samples: dict[str, list[int]] = {}
-    for name in config.tasks:
-        for shots in shots_of(config, name):
-            task = build_task(name, shots, config, sets)
+    for name in (one for one in config.tasks if one in sets):
+        for number in shots_of(config, name):
+            task = build_task(name, number, config, sets)
             tasks[task.task_name] = task
             samples[task.task_name] = chosen_items(len(task.eval_docs), config.limit.get(name), config.seed)
     if not tasks:
         return {}, []
+    model.merged.clear()
+    model.as_harness = {key for key, task in tasks.items() if _cut_as_harness(config, task)}
+    np.random.seed(HARNESS_SEED)  # noqa: NPY002 - the harness draws from it for the mean of XLSum
     answer = evaluate(
         model,
         {"tasks": tasks},
@@ -46,10 +54,55 @@ def score_tasks(
         fewshot_as_multiturn=chat,
     )
     scores: Scores = {}
-    for key in tasks:
+    predictions: list[Prediction] = []
+    for key, task in tasks.items():
         name, shots = key.split("@")
-        scores.setdefault(name, {})[shots] = _scores(answer["results"][key], len(model.truncated[key]))
-    return scores, [_prediction(key, sample) for key in tasks for sample in answer["samples"][key]]
+        made = _predictions(task, answer["samples"][key])
+        found = _metrics(answer["results"][key])
+        metrics = [metric for metric in found if metric not in ("stderr", "n")]
+        scores.setdefault(name, {})[shots] = found | {
+            "main": main_metric(name, metrics),
+            "intervals": _intervals(metrics, made, config.seed),
+            "prompts": task.prompts,
+            "truncated": len(model.truncated[key]),
+            "merged": model.merged[key],
+        }
+        predictions += made
+    return scores, predictions
+
+
+def suite_scores(scores: Scores, predictions: list[Prediction], seed: int) -> dict[str, Any]:
+    """The published means: main metrics at the published shots, in points; null where a task is missing.
+
+    The interval is a bootstrap that draws items anew within each task: a mean over tasks varies with the
+    items of each of them, and with nothing else that is measured here.
+    """
+    values = _main_values(scores, predictions)
+    found: dict[str, Any] = {}
+    for suite, names in SUITES.items():
+        keys = {name: (name, PUBLISHED_SHOTS[name]) for name in names}
+        points = {
+            name: round(float(np.mean(values[key])) * 100, 4) for name, key in keys.items() if key in values
+        }
+        missing = [name for name in names if name not in points]
+        whole: dict[str, Any] = {"mean": None, "interval": None}
+        if not missing:
+            groups = [np.array(values[key]) * 100 for key in keys.values()]
+            interval = bootstrap(groups, mean_of_means, seed)
+            whole = {
+                "mean": round(float(np.mean(list(points.values()))), 4),
+                "interval": _rounded(interval, 4),
+            }
+        found[suite] = whole | {"tasks": points, "missing": missing}
+    return found
+
+
+def _main_values(scores: Scores, predictions: list[Prediction]) -> dict[tuple[str, int], list[float]]:
+    values: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for one in predictions:
+        main = scores[one["task"]][str(one["shots"])]["main"]
+        values[one["task"], one["shots"]].append(one["scores"][main])
+    return values
 
 
 def chosen_items(count: int, limit: int | None, seed: int) -> list[int]:
@@ -57,23 +110,83 @@ def chosen_items(count: int, limit: int | None, seed: int) -> list[int]:
     return sorted(int(index) for index in order(seed, 0, count)[:limit])
 
 
-def _scores(result: dict[str, Any], truncated: int) -> dict[str, Any]:
-    """The harness's "acc,none" and "acc_stderr,none" as acc and stderr (of the first metric)."""
-    values = {key.partition(",")[0]: value for key, value in result.items() if "," in key}
-    metrics = {key: round(float(value), 6) for key, value in values.items() if not key.endswith("_stderr")}
-    error = next(value for key, value in values.items() if key.endswith("_stderr"))
+def _cut_as_harness(config: "EvaluateSettings", task: LocalTask) -> bool:
+    if config.borders == "auto":
+        return task.prompts.startswith("harness")
+    return config.borders == "harness"
+
+
+def _metrics(result: dict[str, Any]) -> dict[str, Any]:
+    """The harness's "acc,none" and "acc_stderr,none" as acc and stderr (of the first metric).
+
+    A second filter (GSM8K's flexible-extract) gives its name to its metrics.
+    """
+    values = {key: value for key, value in result.items() if "," in key}
+    first = next(iter(values)).partition(",")[2]
+    metrics = {
+        _metric_name(key, first): round(float(value), 6)
+        for key, value in values.items()
+        if "_stderr," not in key
+    }
+    error = next(value for key, value in values.items() if "_stderr," in key)
     stderr = None if error == "N/A" or math.isnan(error) else round(float(error), 6)
-    return metrics | {"stderr": stderr, "n": result["sample_len"], "truncated": truncated}
+    return metrics | {"stderr": stderr, "n": result["sample_len"]}
 
 
-def _prediction(key: str, sample: dict[str, Any]) -> str:
-    name, shots = key.split("@")
-    doc, response = sample["doc"], sample["filtered_resps"]
-    record = {"task": name, "shots": int(shots), "id": doc["id"]}
-    if "answers" in doc:
-        record |= {"right": doc["answers"], "prediction": response[0]}
-    else:
-        likelihoods = [round(value, 4) for value, _ in response]
-        chosen = doc["texts"][int(np.argmax([value for value, _ in response]))]
-        record |= {"right": doc["texts"][doc["label"]], "prediction": chosen, "likelihoods": likelihoods}
-    return json.dumps(record, ensure_ascii=False) + "\n"
+def _metric_name(key: str, first: str) -> str:
+    metric, _, filter_name = key.partition(",")
+    return metric if filter_name == first else f"{metric}_{filter_name.replace('-', '_')}"
+
+
+def _intervals(metrics: list[str], predictions: list[Prediction], seed: int) -> dict[str, dict[str, float]]:
+    """95 % intervals: of shares Wilson's, of balanced accuracy by its classes, of anything else a bootstrap's."""
+    found: dict[str, dict[str, float]] = {}
+    for metric in metrics:
+        if metric == "balanced_acc":
+            right = [one["right"] for one in predictions]
+            found[metric] = _rounded(balanced(right, [one["prediction"] for one in predictions]), 6)
+            continue
+        values = [one["scores"][metric] for one in predictions]
+        share = all(value in (0.0, 1.0) for value in values)
+        interval = wilson(sum(values), len(values)) if share else bootstrap(values, mean, seed)
+        found[metric] = _rounded(interval, 6)
+    return found
+
+
+def _rounded(interval: Interval, digits: int) -> dict[str, float]:
+    return {key: round(float(value), digits) for key, value in asdict(interval).items()}
+
+
+def _predictions(task: LocalTask, samples: list[dict[str, Any]]) -> list[Prediction]:
+    """One record per item; where the harness filters answers in several ways, the first's with all scores."""
+    name, shots = task.task_name.split("@")
+    first = samples[0]["filter"]
+    records: dict[int, Prediction] = {}
+    for sample in samples:
+        record = records.setdefault(sample["doc_id"], {"task": name, "shots": int(shots)})
+        if sample["filter"] == first:
+            record |= {"id": task.own[sample["doc_id"]]["id"]} | _answer(task, sample) | {"scores": {}}
+        for metric in sample["metrics"]:
+            if metric != "balanced_acc":  # of all items together
+                key = _metric_name(f"{metric},{sample['filter']}", first)
+                record["scores"][key] = _item_score(task, metric, sample[metric])
+    return list(records.values())
+
+
+def _answer(task: LocalTask, sample: dict[str, Any]) -> Prediction:
+    own, response = task.own[sample["doc_id"]], sample["filtered_resps"]
+    if "answers" in own:
+        return {"right": own["answers"], "prediction": response[0]}
+    texts = task.doc_to_choice(sample["doc"])
+    likelihoods = [value for value, _ in response]
+    return {
+        "right": texts[own["label"]],
+        "prediction": texts[int(np.argmax(likelihoods))],
+        "likelihoods": [round(value, 4) for value in likelihoods],
+    }
+
+
+def _item_score(task: LocalTask, metric: str, value: Any) -> float:
+    """The value of one item; where the harness only scores all together (XLSum), it is given this one alone."""
+    alone = value if isinstance(value, (int, float, np.number)) else task.aggregation()[metric]([value])
+    return round(float(alone), 6)
