@@ -71,6 +71,7 @@ def test_command_writes_a_page(world, tmp_path):
     ]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
+    assert re.search(r"^source +characters", done.output), "the table stands in the terminal as well"
     page = (tmp_path / "f.html").read_text(encoding="utf-8")
     assert "<h2>wiki" in page
     assert 'class="bar"' in page

@@ -29,7 +29,7 @@ def fertility(
     characters: Annotated[
         int, typer.Option(min=1000, metavar="N", help="Characters of each source to count on.")
     ] = 1_000_000,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as a page.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as a page too.")] = None,
 ) -> None:
     """Compare tokenizers: characters per token and share of byte tokens, per source and in all.
 
@@ -57,8 +57,6 @@ def fertility(
 
         pieces = {name: counter.pieces for name, counter in counters.items()}
         write_file(html, render("fertility_page.html.j2", rows=rows, pieces=pieces, sizes=sizes))
-        typer.echo(f"Comparison: {html}")
-        return
     table = new_table("source", "characters", *rows, right=("characters", *rows))
     for source in next(iter(rows.values())):
         cells = [_cell(figures[source]) for figures in rows.values()]
@@ -67,6 +65,8 @@ def fertility(
     console = Console()
     print_table(console, table)
     console.print("Characters per token; in brackets the share of byte tokens.", style="dim")
+    if html is not None:
+        typer.echo(f"Page: {html}")
 
 
 def _cell(figures: dict[str, float]) -> str:
