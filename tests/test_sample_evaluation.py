@@ -4,7 +4,6 @@ from collections import Counter
 import pytest
 from sample_world import lines_of, texts
 
-from kajiya.evaluation_items import RECORDS
 from kajiya.evaluation_sets import load_all, load_set
 from kajiya.sample.facts import all_facts, alternatives
 from kajiya.sample.settings import SampleSettings
@@ -28,7 +27,7 @@ def grams(text: str) -> set[str]:
 
 def test_evaluation_sets_are_read_by_the_readers_of_the_pipeline(out):
     sets = {(one.name, one.split): one for one in load_all(out / "evaluation")}
-    assert {name for name, _ in sets} == set(RECORDS)
+    assert {name for name, _ in sets} == {"jcommonsenseqa", "jnli", "jsquad", "marc_ja", "english"}
     assert len(sets["jcommonsenseqa", "valid"].items) >= 300
 
 

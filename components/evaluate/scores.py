@@ -9,7 +9,7 @@ import numpy as np
 from lm_eval.evaluator import evaluate
 
 from components.evaluate.sets import shots_of
-from components.evaluate.tasks import HARNESS_SEED, LocalTask, build_task, main_metric
+from components.evaluate.tasks import LocalTask, build_task, main_metric
 from kajiya.errors import KajiyaError
 from kajiya.intervals import Interval, balanced, bootstrap, mean, mean_of_means, wilson
 from kajiya.lm.packing import order
@@ -44,7 +44,6 @@ def score_tasks(
         return {}, []
     model.merged.clear()
     model.as_harness = {key for key, task in tasks.items() if _cut_as_harness(config, task)}
-    np.random.seed(HARNESS_SEED)  # noqa: NPY002 - the harness draws from it for the mean of XLSum
     answer = evaluate(
         model,
         {"tasks": tasks},
@@ -169,7 +168,7 @@ def _predictions(task: LocalTask, samples: list[dict[str, Any]]) -> list[Predict
         for metric in sample["metrics"]:
             if metric != "balanced_acc":  # of all items together
                 key = _metric_name(f"{metric},{sample['filter']}", first)
-                record["scores"][key] = _item_score(task, metric, sample[metric])
+                record["scores"][key] = round(float(sample[metric]), 6)
     return list(records.values())
 
 
@@ -184,9 +183,3 @@ def _answer(task: LocalTask, sample: dict[str, Any]) -> Prediction:
         "prediction": texts[int(np.argmax(likelihoods))],
         "likelihoods": [round(value, 4) for value in likelihoods],
     }
-
-
-def _item_score(task: LocalTask, metric: str, value: Any) -> float:
-    """The value of one item; where the harness only scores all together (XLSum), it is given this one alone."""
-    alone = value if isinstance(value, (int, float, np.number)) else task.aggregation()[metric]([value])
-    return round(float(alone), 6)
