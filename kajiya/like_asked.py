@@ -8,7 +8,6 @@ from kajiya.evaluation_results import Evaluation, Setting
 
 # Of the whole evaluation, as results.json names them, and for a person.
 _CONDITIONS = {
-    "prompt_version": "prompt version",
     "choices": "way to ask JCommonsenseQA (evaluate.choices)",
     "chat_template": "chat template (evaluate.chat_variants)",
 }
@@ -69,10 +68,9 @@ def _version(data: dict[str, Any] | None) -> str:
 
 
 def _prompts(before: Evaluation, after: Evaluation, setting: Setting) -> Iterator[str]:
-    for key in ("prompts", "main"):
+    for key, shown in (("prompts", "prompt version"), ("main", "main metric")):
         old, new = (one.scores(setting).get(key) for one in (before, after))
         if old != new:
-            shown = {"prompts": "prompts", "main": "main metric"}[key]
             yield f"{shown} of {setting[0]} with {setting[1]} shots: {old} against {new}"
 
 

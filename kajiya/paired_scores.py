@@ -58,9 +58,7 @@ def paired_scores(before: Evaluation, after: Evaluation, setting: Setting) -> It
     first, second = before.answers[setting], after.answers[setting]
     place = {item: number for number, item in enumerate(second.ids)}
     order = np.array([place[item] for item in first.ids])
-    stated = before.scores(setting)
-    # Balanced accuracy is no mean over items: it is the hits again, by right label.
-    metrics = {metric: metric for metric in first.scores} | ({BALANCED: "acc"} if BALANCED in stated else {})
-    for metric, of in metrics.items():
+    main = before.scores(setting)["main"]
+    for metric, of in before.metrics(setting).items():
         old, new = first.scores[of], second.scores[of][order]
-        yield PairedScores(setting, metric, metric == stated["main"], first.right, old, new)
+        yield PairedScores(setting, metric, metric == main, first.right, old, new)

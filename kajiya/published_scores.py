@@ -18,6 +18,8 @@ class Source(Settings):
     title: str
     address: str
     harness: str
+    data: str | None = None
+    """Versions of the evaluation sets, where the source tells them: labels differ between those of JGLUE."""
     date: str | None = None
     """Year and month, where known."""
     license: str | None = None

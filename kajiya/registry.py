@@ -27,6 +27,8 @@ DATABASE = "mlflow.db"
 _SQLITE = "sqlite:///"
 PREFIX = "kajiya-"
 LINEAGE_TAG = "kajiya.lineage"
+EVALUATION = "evaluation"
+"""Folder of a run with a copy of its evaluation."""
 
 # Counts and errors of a score stand beside it in the run, and are no scores.
 _SCORE = re.compile(
@@ -184,8 +186,8 @@ def load_lineage(name: str, version: int) -> Lineage:
         return Lineage.model_validate_json(Path(file).read_bytes())
 
 
-def fetch_model(name: str) -> Path:
-    """The folder of a registered version, `NAME/VERSION` or `NAME@ALIAS`; one on a server is copied here once."""
+def find_version(name: str) -> RegisteredVersion:
+    """The version that `NAME/VERSION` or `NAME@ALIAS` means. Raises KajiyaError naming what there is instead."""
     bare = name.removeprefix("models:/")
     if not registry_exists():
         raise KajiyaError(
@@ -197,15 +199,34 @@ def fetch_model(name: str) -> Path:
     one = next((v for v in list_versions() if (v.name, v.version) == (name, number)), None)
     if one is None:
         raise KajiyaError(f"{version}: no such version at {shown_uri()}. `kajiya status` lists them.")
+    return one
+
+
+def fetch_model(name: str) -> Path:
+    """The folder of a registered version, `NAME/VERSION` or `NAME@ALIAS`; one on a server is copied here once."""
+    one = find_version(name)
+    version = f"{one.name}/{one.version}"
     client = connect()
     with reachable():
-        address = urlsplit(client.get_model_version(name, str(number)).source or "")
+        address = urlsplit(client.get_model_version(one.name, str(one.version)).source or "")
         if address.scheme in {"", "file"}:
             folder = Path(unquote(address.path))
             if not folder.is_dir():
                 raise KajiyaError(f"{version}: its files are gone ({folder}). Register it again.")
             return folder
-        return _downloaded(client, one.run_id, f"{name}-{number}")
+        return _downloaded(client, one, "model")
+
+
+def fetch_evaluation(one: RegisteredVersion) -> Path:
+    """The folder with a version's results.json and predictions.jsonl, copied here once."""
+    client = connect()
+    with reachable():
+        if not client.list_artifacts(one.run_id, EVALUATION):
+            raise KajiyaError(
+                f"{one.name}/{one.version}: registered without an evaluation. Register the recipe again"
+                " (`kajiya run`): every variant is evaluated before."
+            )
+        return _downloaded(client, one, EVALUATION)
 
 
 def _version_of_alias(model: str, alias: str) -> str:
@@ -217,14 +238,15 @@ def _version_of_alias(model: str, alias: str) -> str:
     return f"{found.name}/{found.version}"
 
 
-def _downloaded(client: "MlflowClient", run_id: str, name: str) -> Path:
-    """A copy of the model's files; a version never changes, so one that is here is right."""
+def _downloaded(client: "MlflowClient", one: RegisteredVersion, part: str) -> Path:
+    """A copy of a part of the run's files; a version never changes, so one that is here is right."""
     shelf = Path(os.environ.get("KAJIYA_CACHE") or ".cache") / "registry"
-    folder = shelf / f"{name}-{run_id}"
+    suffix = "" if part == "model" else f"-{part}"
+    folder = shelf / f"{one.name}-{one.version}-{one.run_id}{suffix}"
     if not folder.is_dir():
         shelf.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=shelf) as partial:
-            Path(client.download_artifacts(run_id, "model", partial)).replace(folder)
+            Path(client.download_artifacts(one.run_id, part, partial)).replace(folder)
     return folder
 
 

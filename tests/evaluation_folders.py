@@ -20,12 +20,13 @@ def write_evaluation(
     ids: Sequence[str] | None = None,
     right: Sequence[Any] | None = None,
     shuffle: int | None = None,
+    prompts: str = "0.2",
     **changes: Any,
 ) -> Path:
     """changes: top keys of results.json to set. shuffle: a seed for the order of the lines."""
     results: dict[str, Any] = {
         "harness": "lm-eval 0.4.13",
-        "prompt_version": "0.2",
+        "prompt_version": prompts,
         "choices": "listed",
         "chat_template": False,
         "data_versions": {task: {"version": "1.3", "sha256": "ab" * 32} for task, _ in tasks},
@@ -43,7 +44,7 @@ def write_evaluation(
         }
         if right:
             stated["balanced_acc"] = round(estimate(classes(labels, scores["acc"])), 6)
-        stated |= {"n": count, "main": main, "prompts": "0.2", "stderr": 0.01, "truncated": 0}
+        stated |= {"n": count, "main": main, "prompts": prompts, "stderr": 0.01, "truncated": 0}
         results["tasks"].setdefault(task, {})[str(shots)] = stated
         lines += [
             {

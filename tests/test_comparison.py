@@ -195,7 +195,7 @@ SAME = {JNLI: {"acc": hits(5, 10)}}
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"prompt_version": "0.3"}, "prompt version: 0.2 against 0.3"),
+        ({"prompts": "0.3"}, "prompt version of jnli with 3 shots: 0.2 against 0.3"),
         ({"chat_template": True}, "chat template .*: False against True"),
         ({"choices": "cloze"}, "listed against cloze"),
         (

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from kajiya.cli.accept import accept
 from kajiya.cli.choices import settings
+from kajiya.cli.compare import compare
 from kajiya.cli.convert import convert
 from kajiya.cli.corpus import audit, sample
 from kajiya.cli.documents import takedown, trace
@@ -62,6 +63,7 @@ for command in (
     trace,
     takedown,
     lineage,
+    compare,
     fertility,
     settings,
     sample,

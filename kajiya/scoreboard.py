@@ -1,0 +1,179 @@
+"""Versions beside each other: every score with its interval, and its difference from that of the first version."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from string import ascii_uppercase
+
+from kajiya.comparison import Comparison, Difference, SuiteDifference, pair
+from kajiya.errors import KajiyaError
+from kajiya.evaluation_results import Evaluation, Setting, stated_score, stated_suite
+from kajiya.intervals import Interval
+from kajiya.published_table import PublishedTable, published_table
+from kajiya.suites import PUBLISHED_SHOTS, SUITES
+
+SEED = 20260101
+"""Of the bootstrap: two people who compare the same versions read the same page."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One version in one row; score and difference in points."""
+
+    letter: str
+    score: float | None
+    interval: Interval | None = None
+    difference: Difference | SuiteDifference | None = None
+
+    @property
+    def p(self) -> float | None:
+        one = self.difference
+        return one.p_corrected if isinstance(one, Difference) else one.p if one else None
+
+    @property
+    def verdict(self) -> str:
+        """`better` or `worse` where the difference is real, `unclear` where it is not, nothing without one."""
+        if self.difference is None or self.difference.difference is None:
+            return ""
+        if not self.difference.real:
+            return "unclear"
+        return "better" if self.difference.difference > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of one task, or one suite."""
+
+    name: str
+    """`jnli@3`: task and shots; `mean of 4`."""
+    metric: str
+    main: bool
+    n: int | None
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    versions: tuple[Evaluation, ...]
+    """The first is what the others are compared with."""
+    rows: tuple[Row, ...]
+    suites: tuple[Row, ...]
+    perplexities: dict[str, tuple[float | None, ...]]
+    """By source, `wikipedia: bits per byte`."""
+    published: PublishedTable | None
+    """None where nothing was asked as the published scores were."""
+    missing: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def groups(self) -> list[tuple[str, list[Row]]]:
+        """Tasks in order, then suites, each with the rows of its metrics."""
+        rows = groupby((*self.rows, *self.suites), key=lambda row: row.name)
+        return [(name, list(group)) for name, group in rows]
+
+    def letters(self) -> Iterator[tuple[str, Evaluation]]:
+        return zip(ascii_uppercase, self.versions, strict=False)
+
+
+def make_scoreboard(
+    versions: Sequence[Evaluation], *, published: bool = True, unpaired: bool = False
+) -> Scoreboard:
+    """Set versions beside each other. unpaired: go on without differences where two were not asked alike."""
+    comparisons: list[Comparison | None] = []
+    warnings: list[str] = []
+    for other in versions[1:]:
+        try:
+            comparisons.append(pair(versions[0], other, SEED))
+        except KajiyaError as error:
+            if not unpaired:
+                raise
+            comparisons.append(None)
+            warnings.append(str(error))
+    warnings += [line for one in comparisons if one for line in one.warnings]
+    settings = sorted({setting for one in versions for setting in one.answers}, key=_place)
+    return Scoreboard(
+        versions=tuple(versions),
+        rows=tuple(row for setting in settings for row in _rows(versions, comparisons, setting)),
+        suites=tuple(_suites(versions, comparisons)),
+        perplexities=_perplexities(versions),
+        published=published_table(versions) if published else None,
+        missing=tuple(_missing(versions, settings)),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _place(setting: Setting) -> tuple[int, str, int]:
+    """The published tasks in their order, then the others by name."""
+    known = list(PUBLISHED_SHOTS)
+    return (known.index(setting[0]) if setting[0] in known else len(known), *setting)
+
+
+def _rows(
+    versions: Sequence[Evaluation], comparisons: Sequence[Comparison | None], setting: Setting
+) -> Iterator[Row]:
+    first = next(one for one in versions if setting in one.answers)
+    main = first.scores(setting)["main"]
+    for metric in first.metrics(setting):
+        differences = [None, *(_difference(one, setting, metric) for one in comparisons)]
+        entries = [
+            Entry(letter, *stated_score(version, setting, metric), difference)
+            for letter, version, difference in zip(ascii_uppercase, versions, differences, strict=False)
+        ]
+        count = len(first.answers[setting].ids)
+        yield Row(f"{setting[0]}@{setting[1]}", metric, metric == main, count, tuple(entries))
+
+
+def _difference(comparison: Comparison | None, setting: Setting, metric: str) -> Difference | None:
+    try:
+        return comparison.of(*setting, metric) if comparison else None
+    except KeyError:
+        return None
+
+
+def _suites(versions: Sequence[Evaluation], comparisons: Sequence[Comparison | None]) -> Iterator[Row]:
+    """The published means as far as whole, and the mean over all tasks that every pair has in common."""
+    for name in SUITES:
+        stated = [stated_suite(one, name) for one in versions]
+        if any(score is not None for score, _ in stated):
+            differences = [None, *(one.suite(name) if one else None for one in comparisons)]
+            entries = [
+                Entry(letter, *score, difference)
+                for letter, score, difference in zip(ascii_uppercase, stated, differences, strict=False)
+            ]
+            yield Row(f"mean of {name}", "", True, None, tuple(entries))
+    together = [one.suite("all") if one else None for one in comparisons]
+    kinds = {tuple(one.tasks.items()) for one in together if one}
+    whole = {tuple(one.suite(name).tasks.items()) for one in comparisons if one for name in SUITES}
+    if len(kinds) == 1 and not kinds & whole and (count := len(next(iter(kinds)))) > 1:
+        reference = next(one.before for one in together if one)
+        entries = [
+            Entry("A", reference),
+            *(
+                Entry(letter, one.after if one else None, None, one)
+                for letter, one in zip(ascii_uppercase[1:], together, strict=False)
+            ),
+        ]
+        yield Row(f"mean of all {count}", "", True, None, tuple(entries))
+
+
+def _perplexities(versions: Sequence[Evaluation]) -> dict[str, tuple[float | None, ...]]:
+    measured = [one.results.get("perplexity") or {} for one in versions]
+    found = {}
+    for source in dict.fromkeys(source for one in measured for source in one):
+        for key in ("perplexity", "bits_per_byte"):
+            values = tuple(one.get(source, {}).get(key) for one in measured)
+            if any(value is not None for value in values):
+                found[f"{source}: {key.replace('_', ' ')}"] = values
+    return found
+
+
+def _missing(versions: Sequence[Evaluation], settings: Sequence[Setting]) -> Iterator[str]:
+    for letter, one in zip(ascii_uppercase, versions, strict=False):
+        lacking = [f"{task}@{shots}" for task, shots in settings if (task, shots) not in one.answers]
+        if lacking:
+            yield f"{letter} was not asked {', '.join(lacking)}."
+        for task, reason in (one.results.get("skipped") or {}).items():
+            yield f"{letter} skipped {task}: {reason}"
+        for name in SUITES:
+            lacks = ((one.results.get("suites") or {}).get(name) or {}).get("missing")
+            if lacks:
+                yield f"{letter} has no mean of {name}: without {', '.join(map(str, lacks))} at the published shots."
