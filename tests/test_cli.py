@@ -72,6 +72,7 @@ def test_options_are_no_settings():
         "run": {"--recipe", "--until", "--shrink"},  # how it runs: placement, told by the lineage
         "status": {"--recipe", "--shrink"},
         "lineage": {"--html"},
+        "compare": {"--html", "--published", "--unpaired"},
         "fertility": {"--on", "--characters", "--html"},
         "recipes": set(),
         "sample": {"--serve"},

@@ -25,7 +25,7 @@ def compare(
     ],
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the comparison as a page, in Japanese and English."),
+        typer.Option(metavar="FILE", help="Write the comparison as a page too, in Japanese and English."),
     ] = None,
     published: Annotated[
         bool,
@@ -65,11 +65,10 @@ def compare(
     if double:
         raise KajiyaError(f"{double} stands there twice. Name two that differ; `kajiya status` lists them.")
     board = make_scoreboard(opened, published=published, unpaired=unpaired)
-    if html is None:
-        print_scoreboard(Console(), board)
-        return
-    write_file(html, scoreboard_html(board))
-    typer.echo(f"Comparison: {html}")
+    print_scoreboard(Console(), board)
+    if html is not None:
+        write_file(html, scoreboard_html(board))
+        typer.echo(f"Comparison: {html}")
 
 
 def _open(text: str) -> "Evaluation":
