@@ -39,8 +39,10 @@ def as_harness(
     prefix: int,
     pairs: Sequence[Pair],
 ) -> list[Split]:
-    """Each pair, cut as lm-eval does. plain: adds no special token; prefix: stands for an empty prompt."""
-    lengths: dict[str, int] = {}
+    """Each pair, cut as lm-eval does. plain: adds no special token; prefix: stands for an empty prompt.
+
+    tokenize is asked the same again and again: give it a memory.
+    """
     splits = []
     for prompt, choice in pairs:
         if not prompt:
@@ -48,11 +50,10 @@ def as_harness(
             dropped = scored[:1] == [prefix]
             splits.append(Split([prefix], scored[1:] if dropped else scored))
             continue
-        # White space that ends a prompt belongs to the choice: tokens begin with it.
-        if prompt not in lengths:
-            lengths[prompt] = len(tokenize(prompt.rstrip()))
-        whole = tokenize(prompt + choice)
-        splits.append(Split(whole[: lengths[prompt]], whole[lengths[prompt] :]))
+        # White space that ends a prompt belongs to the choice: tokens begin with it. The model reads the
+        # prompt's own tokens, though within prompt and choice its end may have others.
+        given = tokenize(prompt.rstrip())
+        splits.append(Split(given, tokenize(prompt + choice)[len(given) :]))
     return splits
 
 
