@@ -29,7 +29,9 @@ def fertility(
     characters: Annotated[
         int, typer.Option(min=1000, metavar="N", help="Characters of each source to count on.")
     ] = 1_000_000,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as a page too.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the comparison as a page too.")
+    ] = None,
 ) -> None:
     """Compare tokenizers: characters per token and share of byte tokens, per source and in all.
 
