@@ -12,7 +12,6 @@ alike. Decision 11 says why which test.
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,7 +19,7 @@ from kajiya.errors import KajiyaError
 from kajiya.evaluation_results import Evaluation, Setting, load_evaluation
 from kajiya.intervals import Interval, Strata, bootstrap
 from kajiya.like_asked import check_alike, warnings_of
-from kajiya.paired_scores import PairedScores, paired_scores
+from kajiya.paired_scores import PairedScores, Test, paired_scores
 from kajiya.paired_tests import holm, sign_flips
 from kajiya.suites import PUBLISHED_SHOTS, SUITES
 
@@ -47,8 +46,7 @@ class Difference(_Value):
     """after - before."""
     interval: Interval
     """95 %, of the difference, paired."""
-    test: Literal["mcnemar", "bootstrap"]
-    """mcnemar: exact, of hits and misses. bootstrap: interval by resampling items, p by flipping their signs."""
+    test: Test
     p: float
     p_corrected: float
     """By Holm over all main metrics of the comparison, or over all others."""
@@ -145,7 +143,7 @@ def _differences(family: Sequence[PairedScores], seed: int) -> Iterator[Differen
             after=after,
             difference=after - before,
             interval=interval,
-            test="mcnemar" if one.hits_and_misses else "bootstrap",
+            test=one.test,
             p=p,
             p_corrected=corrected,
             real=corrected < REAL_BELOW and not interval.holds(0.0),

@@ -39,11 +39,11 @@ def warnings_of(before: Evaluation, after: Evaluation, common: Sequence[Setting]
             f"The harness is not the same: {old} ({before.name}) and {new} ({after.name}). One model has scored"
             " 63.63 and 66.84 in two harness runs: evaluate both with one before you trust a difference."
         )
-    for task, shots in common:
-        cut = {one.name: one.scores((task, shots)).get("truncated", 0) for one in (before, after)}
-        if any(cut.values()):
-            counts = ", ".join(f"{count} of {name}" for name, count in cut.items())
-            yield f"{task} with {shots} shots: prompts were cut to the model's context ({counts})."
+    for one in (before, after):
+        counts = {setting: one.scores(setting).get("truncated", 0) for setting in common}
+        cut = ", ".join(f"{count} of {task}@{shots}" for (task, shots), count in counts.items() if count)
+        if cut:
+            yield f"{one.name}: prompts were cut to the model's context, so that examples or text are missing: {cut}."
 
 
 def _conditions(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:

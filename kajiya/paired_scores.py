@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from kajiya.evaluation_results import BALANCED, Evaluation, Setting
 from kajiya.intervals import Interval, Strata, Values, bootstrap, classes, estimate, mean
-from kajiya.paired_tests import mcnemar, share_difference, sign_flips
+from kajiya.paired_tests import difference_of_shares, mcnemar, sign_flips
+
+Test = Literal["mcnemar", "bootstrap", "sign_flips"]
+"""mcnemar: exact, of hits and misses. bootstrap: p by flipping the signs of the differences, interval by drawing the items
+again. sign_flips: the same p, of balanced accuracy, whose interval is that of its classes."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +41,25 @@ class PairedScores:
         """Both scores, 0 to 100."""
         return 100 * estimate(self._strata(self.before)), 100 * estimate(self._strata(self.after))
 
+    @property
+    def test(self) -> Test:
+        if self.hits_and_misses:
+            return "mcnemar"
+        return "sign_flips" if self.metric == BALANCED else "bootstrap"
+
     def interval(self, seed: int) -> Interval:
         """95 %, of the difference in points."""
-        if self.hits_and_misses:
-            return share_difference(*self._won_and_lost(), len(self.before)).times(100)
-        return bootstrap(self.change, lambda strata: strata, seed).times(100)
+        if self.test == "bootstrap":
+            return bootstrap(self.change, lambda strata: strata, seed).times(100)
+        return difference_of_shares(self.change).times(100)
 
     def p_value(self, seed: int) -> float:
-        return mcnemar(*self._won_and_lost()) if self.hits_and_misses else sign_flips(self.change, seed)
+        if self.test != "mcnemar":
+            return sign_flips(self.change, seed)
+        return mcnemar(int((self.after > self.before).sum()), int((self.after < self.before).sum()))
 
     def _strata(self, values: Values) -> Strata:
         return classes(self.right, values) if self.metric == BALANCED else mean(values)
-
-    def _won_and_lost(self) -> tuple[int, int]:
-        return int((self.after > self.before).sum()), int((self.after < self.before).sum())
 
 
 def paired_scores(before: Evaluation, after: Evaluation, setting: Setting) -> Iterator[PairedScores]:

@@ -1,6 +1,6 @@
 """Tests of two models on the same items: each item tells by itself which of the two did better.
 
-A difference d of an item is after - before. `mcnemar` and `share_difference` serve d of -1, 0 and 1; `sign_flips`
+A difference d of an item is after - before. `mcnemar` and `difference_of_shares` serve d of -1, 0 and 1; `sign_flips`
 serves any. McNemar's test is the exact one of the sign flips, so all p-values here mean the same: how often
 chance alone, deciding per item which answer belongs to which model, makes a difference as large.
 """
@@ -41,6 +41,21 @@ def share_difference(won: int, lost: int, n: int) -> Interval:
     centre = gained - spoilt
     half = Z * math.sqrt((gained + spoilt - centre**2) / (n + 2))
     return Interval(max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def difference_of_shares(changes: Strata) -> Interval:
+    """Of a weighted sum of such differences, as of balanced accuracy; changes: -1, 0 or 1 by item.
+
+    The distances of the single bounds, added as squares (MOVER, Zou 2008); of one share its own interval.
+    """
+    below = above = 0.0
+    for weight, values in changes:
+        bounds = share_difference(int((values > 0).sum()), int((values < 0).sum()), len(values))
+        middle = float(values.mean())
+        below += (weight * (middle - bounds.low)) ** 2
+        above += (weight * (bounds.high - middle)) ** 2
+    point = estimate(changes)
+    return Interval(point - math.sqrt(below), point + math.sqrt(above))
 
 
 def sign_flips(strata: Strata, seed: int) -> float:

@@ -100,6 +100,25 @@ def test_balanced_accuracy_is_paired_within_the_right_labels(tmp_path):
     assert not balanced.main
 
 
+def test_balanced_accuracy_of_two_models_that_say_one_word_has_a_difference_with_a_width(tmp_path):
+    right = ["entailment"] * 15 + ["neutral"] * 30
+    folders = [write_evaluation(tmp_path / name, {JNLI: {"acc": hits(15, 45)}}, right=right) for name in "ab"]
+    one = compare(*folders, seed=1).of("jnli", 3, "balanced_acc")
+    assert (one.difference, one.test) == (0.0, "sign_flips")
+    assert one.interval.low < -3 < 3 < one.interval.high
+
+
+def test_cut_prompts_are_a_warning_for_each_model(folders):
+    before, after = folders(SAME, SAME)
+    for folder in (before, after):
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        results["tasks"]["jnli"]["3"]["truncated"] = 4
+        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    warnings = compare(before, after, seed=1).warnings
+    assert len(warnings) == 2
+    assert all("4 of jnli@3" in line for line in warnings)
+
+
 def test_many_tasks_raise_the_bar_for_each(folders):
     """A p-value of 0.04 is no news among four tasks."""
     before = {(name, 0): {"acc": hits(50, 100)} for name in ("one", "two", "three")} | {

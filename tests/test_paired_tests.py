@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from kajiya.intervals import mean, mean_of_means
-from kajiya.paired_tests import holm, mcnemar, share_difference, sign_flips
+from kajiya.paired_tests import difference_of_shares, holm, mcnemar, share_difference, sign_flips
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,15 @@ def test_interval_of_a_difference_of_shares_holds_the_truth(better, worse, n):
     drawn = np.random.default_rng(8).multinomial(n, [better, worse, 1 - better - worse], 3000)
     held = [share_difference(int(won), int(lost), n).holds(better - worse) for won, lost, _ in drawn]
     assert 0.93 < np.mean(held) < 0.995
+
+
+def test_interval_of_a_difference_of_balanced_accuracies_holds_the_truth():
+    generator, held = np.random.default_rng(12), 0
+    for _ in range(1000):
+        common = generator.choice([1.0, -1.0, 0.0], 150, p=[0.1, 0.05, 0.85])
+        rare = generator.choice([1.0, -1.0, 0.0], 25, p=[0.02, 0.2, 0.78])
+        held += difference_of_shares(mean_of_means([common, rare])).holds((0.05 - 0.18) / 2)
+    assert 0.92 < held / 1000 < 0.99
 
 
 def test_interval_where_no_item_changed_has_a_width():
