@@ -26,7 +26,7 @@ SETTINGS = EvaluateSettings(
     shots={"jcommonsenseqa": (0, 2), "jnli": (0, 1), "marc_ja": (0,), "jsquad": (0,)},
     choices="cloze",
     compare_untrained=True,
-    batch_size=4,
+    batch_tokens=256,
 )
 CITIES = ["松山市", "高松市", "青森市", "信濃川", "うどん"]
 

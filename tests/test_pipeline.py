@@ -234,7 +234,7 @@ def test_change_of_a_recipe_setting_runs_just_what_depends_on_it(copy):
 
 def test_run_with_misspelt_settings_names_them_before_any_stage_runs(copy):
     change(copy / "params.yaml", "dedupe", "treshold", value=0.7)
-    change(copy / "recipes" / "smoke.yaml", "evaluate", "batchsize", value=4)
+    change(copy / "recipes" / "smoke.yaml", "evaluate", "batchtokens", value=4)
 
     done = kajiya(copy, "run")
 
@@ -242,7 +242,7 @@ def test_run_with_misspelt_settings_names_them_before_any_stage_runs(copy):
     said = done.stdout + done.stderr
     assert re.search(r"params\.yaml:\d+: dedupe\.treshold: unknown setting\. Did you mean `threshold`", said)
     assert re.search(
-        r"smoke\.yaml:\d+: evaluate\.batchsize: unknown setting\. Did you mean `batch_size`", said
+        r"smoke\.yaml:\d+: evaluate\.batchtokens: unknown setting\. Did you mean `batch_tokens`", said
     )
     assert "Traceback" not in said
     assert "begins" not in said

@@ -63,8 +63,9 @@ class EvaluateSettings(Settings):
     """Most validation tokens, and most English tokens, to measure perplexity on."""
     compare_untrained: bool = False
     """For the variant base: also score a freshly initialised model, on JCommonsenseQA without examples."""
-    batch_size: PositiveInt = 16
-    """Requests per forward pass. Another size may change the last digits."""
+    batch_tokens: PositiveInt = 4096
+    """Tokens computed at once, padding included; halved where an accelerator has no memory for them. Another
+    number may change the last digits."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the computation. auto: as the model is stored."""
     samples: SampleSettings = Field(default_factory=SampleSettings)

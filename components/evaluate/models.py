@@ -2,16 +2,24 @@
 
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from components.evaluate import borders
+from components.evaluate.generation import Limits, continuations, end_tokens, is_plainly_greedy, stop_check
+from components.evaluate.likelihood import Ending, likelihoods
+from components.evaluate.memory import Budget
+from components.evaluate.prefix_tree import reads_trees
 from kajiya.lm.model import load_model, read_config
 
 if TYPE_CHECKING:
@@ -24,15 +32,19 @@ Encoded = tuple[tuple[str, str], list[int], list[int]]
 
 
 class SharedPrefixModel(HFLM):
-    """Scores choices from the last token that all choices of an item share.
+    """Scores choices from the last token that all choices of an item share, and computes what is shared once.
 
     Japanese has no space at which a prompt could end: tokens merge across the border of prompt and
     choice, differently for each choice, and a split by length drops or repeats characters. Scoring
     log P(end of prompt + choice | tokens that every choice leaves as they are) is exact for all.
+
+    Likelihoods and texts are those of HFLM for the same tokens, but for the rounding of floats.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, batch_tokens: int, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self._budget = Budget(batch_tokens)
+        self._reads_trees = reads_trees(self.model, self.max_length)
         self.truncated: dict[str, set[int]] = defaultdict(set)
         """Items whose prompt was cut from the left to fit the model's context, by task."""
         self.merged: Counter[str] = Counter()
@@ -47,7 +59,29 @@ class SharedPrefixModel(HFLM):
         for request, (_, given, scored) in zip(requests, encoded, strict=True):
             if len(given) + len(scored) > self.max_length + 1:
                 self._count_truncated(request)
-        return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
+
+        def answer(task: str, members: list[int]) -> list[tuple[float, bool]]:
+            chosen = [encoded[member] for member in members]
+            return self._loglikelihood_tokens(chosen, disable_tqdm=disable_tqdm, task=task)
+
+        return _in_groups([request.task_name for request in requests], answer)
+
+    def _loglikelihood_tokens(
+        self, requests: list[Encoded], disable_tqdm: bool = False, task: str = "", **more: Any
+    ) -> list[tuple[float, bool]]:
+        if not self._reads_trees:
+            return super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, **more)
+        endings = [
+            Ending(np.array((given + scored)[-(self.max_length + 1) :]), len(scored))
+            for _, given, scored in requests
+        ]
+        answers = [(0.0, False)] * len(requests)
+        with _bar(f"{task} likelihoods", len(requests), disable_tqdm) as bar:
+            for found in likelihoods(self.model, endings, self._budget):
+                for index, nats, greedy in found:
+                    answers[index] = nats, greedy
+                bar.update(len(found))
+        return answers
 
     def encode_requests(self, requests: "list[Instance]") -> list[Encoded]:
         """Tokens of each request, cut as its task asks; counts those that plain lm-eval cuts elsewhere."""
@@ -64,13 +98,41 @@ class SharedPrefixModel(HFLM):
         return encoded
 
     def generate_until(self, requests: "list[Instance]", disable_tqdm: bool = False) -> list[str]:
-        for request in requests:
-            prompt, options = request.args
-            if len(self.tok_encode(prompt)) > self.max_length - options.get(
-                "max_gen_toks", self.max_gen_toks
-            ):
-                self._count_truncated(request)
-        return super().generate_until(requests, disable_tqdm=disable_tqdm)
+        prompts = [self.tok_encode(request.args[0]) for request in requests]
+
+        def answer(group: tuple[str, str], members: list[int]) -> list[str]:
+            options = normalize_gen_kwargs(requests[members[0]].args[1], self.max_gen_toks)
+            room = self.max_length - options["max_gen_toks"]
+            for member in members:
+                if len(prompts[member]) > room:
+                    self._count_truncated(requests[member])
+            if room < 1 or not self._reads_trees or not is_plainly_greedy(self.model, options):
+                return super(SharedPrefixModel, self).generate_until(
+                    [requests[member] for member in members], disable_tqdm=disable_tqdm
+                )
+            cut = [np.array(prompts[member][-room:]) for member in members]
+            return self._generate(group[0], cut, options, disable_tqdm)
+
+        return _in_groups([(request.task_name, repr(request.args[1])) for request in requests], answer)
+
+    def _generate(
+        self, task: str, prompts: list[Any], options: dict[str, Any], disable_tqdm: bool
+    ) -> list[str]:
+        stops = handle_stop_sequences(
+            list(options["until"]), eos=self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+        )
+        limits = Limits(
+            options["max_gen_toks"],
+            end_tokens(self.model),
+            stop_check(self.tokenizer, list(filter(None, stops))),
+        )
+        texts = [""] * len(prompts)
+        with _bar(f"{task} texts", len(prompts), disable_tqdm) as bar:
+            for ended in continuations(self.model, prompts, limits, self._budget):
+                for index, tokens in ended:
+                    texts[index] = postprocess_generated_text(self.tok_decode(tokens), stops, None)
+                bar.update(len(ended))
+        return texts
 
     def encode_choices(self, pairs: list[tuple[str, str]]) -> list[Encoded]:
         """Tokens of each (context, choice), split where all choices of one context still agree."""
@@ -111,7 +173,25 @@ def _wrap(model: Any, folder: Path, config: "EvaluateSettings") -> SharedPrefixM
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     # It warns of every single prompt that it cuts; we count them.
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    # A softmax in bfloat16 gives likelihoods in steps of 1/32 and more: choices tie that are not equal.
+    # batch_size and softmax_dtype are of HFLM's own way, for architectures that read no trees. A softmax in
+    # bfloat16 gives likelihoods in steps of 1/32 and more: choices tie that are not equal.
     return SharedPrefixModel(
-        pretrained=model, tokenizer=tokenizer, batch_size=config.batch_size, softmax_dtype=torch.float32
+        config.batch_tokens, pretrained=model, tokenizer=tokenizer, batch_size=16, softmax_dtype=torch.float32
     )
+
+
+def _in_groups(keys: Iterable[Any], answer: Callable[[Any, list[int]], list[Any]]) -> list[Any]:
+    """answer(key, where it stands) for each key, its answers put back to where they belong."""
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for index, key in enumerate(keys):
+        groups[key].append(index)
+    found = {
+        index: one
+        for key, members in groups.items()
+        for index, one in zip(members, answer(key, members), strict=True)
+    }
+    return [found[index] for index in range(len(found))]
+
+
+def _bar(description: str, total: int, disable: bool) -> Any:
+    return tqdm(total=total, desc=description, disable=disable, dynamic_ncols=True, mininterval=0.5)

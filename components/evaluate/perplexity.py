@@ -83,7 +83,8 @@ def _measure(
     chosen = np.sort(order(config.seed, 0, count)[: max(1, config.perplexity_tokens // context)])
     starts = [int(index) * context for index in chosen]
     sums: dict[str, Sum] = defaultdict(Sum)
-    batches = [starts[at : at + config.batch_size] for at in range(0, len(starts), config.batch_size)]
+    at_once = max(1, config.batch_tokens // context)
+    batches = [starts[at : at + at_once] for at in range(0, len(starts), at_once)]
     for batch in progress(batches, "perplexity", len(batches)):
         windows = [stream.ids[start : start + context + 1].astype(np.int64) for start in batch]
         for start, ids, losses in zip(batch, windows, token_losses(model, windows), strict=True):

@@ -263,6 +263,6 @@ def _evaluate(settings: dict[str, Any]) -> dict[str, Any]:
         **settings,
         "limit": {task: 1 if task == "jsquad" else 4 for task in tasks},
         "perplexity_tokens": 1000,
-        "batch_size": 8,
+        "batch_tokens": 1024,
         "dtype": "float32",
     }
