@@ -5,6 +5,7 @@ on the tokens before the scored ones alone, a few at a time.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ def likelihoods(model: Any, endings: Sequence[Ending], budget: Budget) -> Iterat
     """A list for each forward pass, in the order in which they are computed: the longest rows first."""
     rows = tree_rows([ending.tokens[:-1] for ending in endings])
     while rows:
-        taken, found = budget.attempt(lambda tokens: _first(model, rows, endings, tokens))
+        taken, found = budget.attempt(partial(_first, model, rows, endings))
         rows = rows[taken:]
         yield found
 

@@ -93,7 +93,9 @@ def lay_out(rows: list[Row], model: Any) -> Batch:
     branching = any(len(path.columns) < row.width for row in rows for path in row.paths)
     width = max(row.width for row in rows)
     width += -width % _ALIGNMENT if branching else 0
-    tokens, positions = np.zeros((2, len(rows), width), np.int64)
+    tokens = np.zeros((len(rows), width), np.int64)
+    # Padding counts on: a place that begins anew would be another document for transformers.
+    positions = np.tile(np.arange(width), (len(rows), 1))
     for number, row in enumerate(rows):
         tokens[number, : row.width] = np.concatenate(row.parts)
         for path in row.paths:

@@ -51,8 +51,9 @@ class Slots:
         if not self._keys:
             for layer in cache.layers:
                 shape = (self.count, layer.keys.shape[1], self._width, layer.keys.shape[3])
-                self._keys.append(layer.keys.new_empty(shape))
-                self._values.append(layer.values.new_empty(shape))
+                # Zeros: what a mask hides is multiplied by nothing, and nothing times garbage may be NaN.
+                self._keys.append(layer.keys.new_zeros(shape))
+                self._values.append(layer.values.new_zeros(shape))
         columns = torch.from_numpy(path.columns).to(self._model.device)
         for layer, keys, values in zip(cache.layers, self._keys, self._values, strict=True):
             keys[slot, :, : len(columns)] = layer.keys[number].index_select(1, columns)
