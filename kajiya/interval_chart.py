@@ -9,6 +9,7 @@ from kajiya.line_chart import COLOURS, ticks
 
 WIDTH, LEFT, RIGHT = 640, 170, 20
 _ROW, _GAP, _TOP, _BOTTOM = 16, 10, 8, 40
+_LABEL_CHARS = 22
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Band:
     label: str
     marks: Sequence[Mark]
     others: Sequence[float] = ()
-    """Values to show as small strokes behind: what others have."""
+    """Values to show as small strokes below the dots: what others have."""
 
 
 def interval_chart(bands: Sequence[Band], x_label: str, *, zero: bool = False) -> str:
@@ -57,12 +58,12 @@ def interval_chart(bands: Sequence[Band], x_label: str, *, zero: bool = False) -
     top = float(_TOP)
     for band in shown:
         middle = top + _height(band) / 2
-        parts.append(f'<text x="4" y="{middle + 4:.1f}">{escape(band.label)}</text>')
-        for value in band.others:
-            x = place(value)
-            parts.append(
-                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{middle - 5:.1f}" y2="{middle + 5:.1f}" stroke="#8a9097" stroke-width="1.2"/>'
-            )
+        parts.append(f'<text x="4" y="{middle + 4:.1f}">{escape(_shortened(band.label))}</text>')
+        below = top + _height(band) - _GAP / 2
+        parts += [
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{below - 9:.1f}" y2="{below:.1f}" stroke="#8a9097" stroke-width="1.2"/>'
+            for x in map(place, band.others)
+        ]
         for number, mark in enumerate(band.marks):
             y = top + _GAP / 2 + _ROW * (number + 0.5)
             parts += _mark(mark, place(mark.value), y, [place(x) for x in _bounds(mark)])
@@ -71,7 +72,11 @@ def interval_chart(bands: Sequence[Band], x_label: str, *, zero: bool = False) -
 
 
 def _height(band: Band) -> int:
-    return _ROW * len(band.marks) + _GAP
+    return _ROW * (len(band.marks) + bool(band.others)) + _GAP
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= _LABEL_CHARS else label[: _LABEL_CHARS - 1] + "…"
 
 
 def _bounds(mark: Mark) -> list[float]:

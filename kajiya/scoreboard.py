@@ -167,13 +167,22 @@ def _perplexities(versions: Sequence[Evaluation]) -> dict[str, tuple[float | Non
 
 
 def _missing(versions: Sequence[Evaluation], settings: Sequence[Setting]) -> Iterator[str]:
+    """One line for each thing, with the letters of all versions that lack it."""
+    lacking: dict[str, list[str]] = {}
     for letter, one in zip(ascii_uppercase, versions, strict=False):
-        lacking = [f"{task}@{shots}" for task, shots in settings if (task, shots) not in one.answers]
-        if lacking:
-            yield f"{letter} was not asked {', '.join(lacking)}."
-        for task, reason in (one.results.get("skipped") or {}).items():
-            yield f"{letter} skipped {task}: {reason}"
-        for name in SUITES:
-            lacks = ((one.results.get("suites") or {}).get(name) or {}).get("missing")
-            if lacks:
-                yield f"{letter} has no mean of {name}: without {', '.join(map(str, lacks))} at the published shots."
+        for line in _lacking(one, settings):
+            lacking.setdefault(line, []).append(letter)
+    for line, letters in lacking.items():
+        yield f"{', '.join(letters)}: {line}"
+
+
+def _lacking(version: Evaluation, settings: Sequence[Setting]) -> Iterator[str]:
+    unasked = [f"{task}@{shots}" for task, shots in settings if (task, shots) not in version.answers]
+    if unasked:
+        yield f"not asked {', '.join(unasked)}."
+    for task, reason in (version.results.get("skipped") or {}).items():
+        yield f"skipped {task}: {reason}"
+    for name in SUITES:
+        missing = ((version.results.get("suites") or {}).get(name) or {}).get("missing")
+        if missing:
+            yield f"no mean of {name}, without {', '.join(missing)} at the published shots."

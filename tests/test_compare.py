@@ -104,9 +104,9 @@ def test_missing_tasks_are_named(folders, tmp_path):
         suites={"4": {"mean": None, "tasks": {}, "missing": ["jsquad"], "interval": None}},
     )
     output = invoke(folders[0], few).output
-    assert "B was not asked jcommonsenseqa@3, marc_ja@3, jsquad@2." in output
-    assert "B skipped jsquad: no set at hand" in output
-    assert "B has no mean of 4: without jsquad" in output
+    assert "B: not asked jcommonsenseqa@3, marc_ja@3, jsquad@2." in output
+    assert "B: skipped jsquad: no set at hand" in output
+    assert "B: no mean of 4, without jsquad" in output
 
 
 def test_perplexity_stands_apart(folders):
