@@ -20,7 +20,7 @@ PAIRS = [
 ]
 REVIEWS = [
     {"review_id": f"R{k}", "text": f"この商品{k}は使いやすい。", "label": label}
-    for k, label in enumerate(["positive", "negative", "positive"])
+    for k, label in enumerate(["positive", "negative", "positive", "negative", "positive"])
 ]
 CONTEXT = "川 [SEP] 日本で一番長い川は信濃川である。"
 ANSWERS = [{"text": "信濃川", "answer_start": CONTEXT.index("信濃川")}]
@@ -51,11 +51,11 @@ SENTENCES = [
     for k in range(4)
 ]
 PROBLEMS = [
-    (f"川が{k}本と{k + 1}本あります。合わせて何本ですか。", f"{1000 + 2 * k + 1:,}") for k in range(4)
+    (f"川が{k}本と{k + 1}本あります。合わせて何本ですか。", f"{1000 + 2 * k + 1:,}") for k in range(6)
 ]
 SOLVED = [
     {"question": f"How many are {k} and 1?", "answer": f"{k}+1 = <<{k}+1={k + 1}>>{k + 1}.\n#### {k + 1}"}
-    for k in range(4)
+    for k in range(6)
 ]
 SQUAD = {"data": [{"title": "川", "paragraphs": [{"context": CONTEXT, "qas": [
     {"id": f"q{k}", "question": f"長い川{k}は何か。", "answers": ANSWERS} for k in range(3)
@@ -81,7 +81,7 @@ def write_published(folder: Path) -> Path:
         "jglue/jsquad/valid-v1.3.json": json.dumps(SQUAD),
         "jaqket_v2/dev_jaqket_59.350.json": json.dumps(QUIZZES),
         "mgsm/mgsm_ja.tsv": "".join(f"{text}\t{number}\n" for text, number in PROBLEMS),
-        "mgsm/mgsm_en.tsv": "How many are 1 and 1?\t2\nHow many are 2 and 2?\t4\n",
+        "mgsm/mgsm_en.tsv": "".join(f"How many are {k} and {k}?\t{2 * k}\n" for k in range(1, 7)),
         "jmmlu/high_school_geography.csv": "長い川は？,信濃川,うどん,松山市,高松市,A\n市は？,川,松山市,海,山,B\n",
         "jmmlu/astronomy.csv": 'question,A,B,C,D,answer\n"赤い,果物は？",りんご,川,海,山,A\n',
         "jglue/LICENSE": "CC BY-SA 4.0",

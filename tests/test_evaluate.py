@@ -27,6 +27,7 @@ SETTINGS = EvaluateSettings(
     choices="cloze",
     compare_untrained=True,
     batch_tokens=256,
+    skip={"xlsum_ja": "its licence is being asked for"},
 )
 CITIES = ["松山市", "高松市", "青森市", "信濃川", "うどん"]
 
@@ -139,6 +140,23 @@ def test_results_carry_scores_with_data_version_prompt_version_and_shots(world: 
     expected = {"split": "valid", "version": "v1.2", "sha256": hashlib.sha256(content).hexdigest()}
     assert results["data_versions"]["jnli"] == expected
     assert results["data_versions"]["jcommonsenseqa"]["examples"]["version"] == "v1.3"
+
+
+def test_results_name_what_was_skipped_and_what_a_suite_lacks(results: dict) -> None:
+    assert results["skipped"] == {"xlsum_ja": "its licence is being asked for"}
+    assert results["suites"]["4"]["missing"] == ["jcommonsenseqa", "jnli", "marc_ja", "jsquad"]  # other shots
+    assert results["suites"]["8"]["mean"] is None
+
+
+def test_every_score_has_an_interval_and_every_item_its_scores(evaluated: Path, results: dict) -> None:
+    for task, by_shots in results["tasks"].items():
+        for shots, scores in by_shots.items():
+            for metric, interval in scores["intervals"].items():
+                assert interval["low"] <= scores[metric] <= interval["high"]
+            lines = predictions(evaluated, task, int(shots))
+            assert len({line["id"] for line in lines}) == len(lines) == scores["n"]
+            mean = np.mean([line["scores"][scores["main"]] for line in lines])
+            assert mean == pytest.approx(scores[scores["main"]], abs=1e-6)
 
 
 def test_likelihoods_equal_a_direct_computation(world: Path, evaluated: Path) -> None:

@@ -23,7 +23,7 @@ from kajiya.errors import KajiyaError
 
 SHOTS = dict.fromkeys(HUB, (2,)) | {"xwinograd_ja": (0,), "jaqket_v2": (1,), "xlsum_ja": (1,)}
 SETTINGS = EvaluateSettings(
-    tasks=tuple(HUB), shots=SHOTS, prompts="harness", batch_size=4, dtype="float32", english=False
+    tasks=tuple(HUB), shots=SHOTS, prompts="harness", batch_tokens=256, dtype="float32", english=False
 )
 CHOICES = ("jcommonsenseqa", "jnli", "marc_ja", "xwinograd_ja", "arc", "jmmlu")
 
