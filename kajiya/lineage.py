@@ -145,7 +145,8 @@ def collect_lineages(models: Path, root: Path) -> dict[str, Lineage]:
     lineages: dict[str, Lineage] = {}
     for variant, parent in read.parents().items():
         model, scores = models / variant, models / "evaluation" / variant
-        records = _stage_records(stages, [model.as_posix(), scores.as_posix()], root)
+        gates = [(models / "gates" / variant).as_posix()] if parent else []
+        records = _stage_records(stages, [model.as_posix(), scores.as_posix(), *gates], root)
         if parent:
             _check_parent(records, model.as_posix(), (models / parent).as_posix(), recipe_file)
         lineages[variant] = Lineage(

@@ -7,6 +7,7 @@ from kajiya.recipe_file import DATA, LISTS, Recipe
 
 VARIANTS = "variants"
 RECIPES = "recipes"
+GATES = "gates"
 
 Entries = dict[str, dict[str, dict[str, str]]]
 """Entries by list and key: {"tunings": {"smoke-instruct": {"recipe": "smoke", ...}}}."""
@@ -14,10 +15,15 @@ Entries = dict[str, dict[str, dict[str, str]]]
 
 def entries_of(name: str, recipe: Recipe, base: str) -> Entries:
     """Every entry of a recipe. base: folder of the model that it continues from."""
-    found: Entries = {RECIPES: {name: {"base": base}}, **{one: {} for one in LISTS.values()}, VARIANTS: {}}
-    for variant in recipe.parents():
+    found: Entries = {
+        RECIPES: {name: {"base": base}},
+        **{one: {} for one in (*LISTS.values(), VARIANTS, GATES)},
+    }
+    for variant, parent in recipe.parents().items():
         item = {"recipe": name, "name": variant}
         found[VARIANTS][f"{name}-{variant}"] = item
+        if parent:
+            found[GATES][f"{name}-{variant}"] = {**item, "of": parent}
         stage = recipe.stage_of(variant)
         if stage in LISTS:
             made = recipe.variants[variant]
@@ -29,7 +35,7 @@ def entries_of(name: str, recipe: Recipe, base: str) -> Entries:
 def entries_in(params: Mapping[str, Any], name: str) -> Entries:
     """What params.yaml holds for a recipe now."""
     found: Entries = {RECIPES: {key: one for key, one in (params.get(RECIPES) or {}).items() if key == name}}
-    for listing in (*LISTS.values(), VARIANTS):
+    for listing in (*LISTS.values(), VARIANTS, GATES):
         items = (params.get(listing) or {}).items()
         found[listing] = {key: one for key, one in items if one.get("recipe") == name}
     return found

@@ -24,10 +24,10 @@ LISTS = {"sft": "tunings", "dpo": "preferences", "quantize": "quantizations"}
 DATA = {"sft": "instructions", "dpo": "pairs"}
 """What a variant of such a section must name beside its parent."""
 
-STAGES = ("tokenizer", "tokenize", "pretrain", "sft", "dpo", "quantize", "evaluate", "register")
+STAGES = ("tokenizer", "tokenize", "pretrain", "sft", "dpo", "quantize", "evaluate", "gate", "register")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.]*(-[a-z0-9.]+)*")
-_TAKEN = {BASE, "tokenizer", "tokens", "evaluation"}  # folders of models/<recipe>/
+_TAKEN = {BASE, "tokenizer", "tokens", "evaluation", "gates"}  # folders of models/<recipe>/
 
 
 class Variant(Settings):
@@ -130,6 +130,7 @@ class Recipe(Settings):
     dpo: dict[str, dict[str, Any]] = Field(default_factory=dict)
     quantize: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
+    gate: dict[str, Any] = Field(default_factory=dict)
     register_: dict[str, Any] = Field(default_factory=dict, alias="register")
 
     @property
@@ -203,6 +204,11 @@ def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
         (["evaluate", "chat_variants"], f"`{name}` is no tuned variant. Take it out.")
         for name in recipe.evaluate.get("chat_variants") or ()
         if name not in recipe.parents() or not recipe.is_tuned(name)
+    ]
+    found += [
+        (["gate", "variants", name], f"no variant `{name}` to judge. Take it out.")
+        for name in recipe.gate.get("variants") or ()
+        if name not in recipe.variants
     ]
     replayed = (recipe.pretrain.get("replay") or {}).get("sources") or ()
     if recipe.sources and (strange := sorted(set(replayed) - recipe.sources.keys())):

@@ -10,12 +10,14 @@ import pyarrow.parquet as pq
 import yaml
 
 from kajiya.dvc_lock import file_hash, folder_hash
+from kajiya.gate_verdict import FILE, GateVerdict, Limits, MeanFall, TaskFall
 from kajiya.records import TOKEN_SPAN
 from kajiya.report import Flow, Report
 from kajiya.shards import write_dataset
 
 SOURCES = {"wikipedia": "CC-BY-SA-4.0", "diet": "ndl-terms"}
 VARIANTS = ("base", "instruct", "gptq", "awq")
+PARENTS = {"instruct": "base", "gptq": "instruct", "awq": "instruct"}
 RECIPE = """description: test
 variants:
   instruct: {of: base, instructions: data/sample/instructions}
@@ -75,6 +77,9 @@ def _stages() -> dict[str, tuple[list[str], str]]:
     for variant in VARIANTS:
         needs = [f"{m}/{variant}", f"{m}/tokens", "data/sample/evaluation"]
         stages[f"evaluate@smoke-{variant}"] = (needs, f"{m}/evaluation/{variant}")
+    for variant, parent in PARENTS.items():
+        needs = [f"{m}/{variant}", f"{m}/evaluation/{parent}", f"{m}/evaluation/{variant}"]
+        stages[f"gate@smoke-{variant}"] = (needs, f"{m}/gates/{variant}")
     return stages
 
 
@@ -149,9 +154,36 @@ def _write_models(root: Path, model: Path) -> None:
         }
         _write(models / "evaluation" / variant / "results.json", json.dumps(results))
         write_report(models / "evaluation" / variant, Report())
+    for variant, parent in PARENTS.items():
+        write_verdict(models / "gates" / variant, parent)
     for variant in ("base", "instruct"):
         lines = [json.dumps({"step": step, "loss": 9 / step, "learning_rate": 0.01}) for step in range(1, 21)]
         _write(models / variant / "metrics.jsonl", "\n".join(lines) + "\n")
+
+
+def write_verdict(gate: Path, parent: str) -> None:
+    """What the stage `gate` leaves of a variant that passed: one point lost in a task, and one not judged."""
+    shown = {"settled": True, "times_the_items": None, "low": -2.5, "high": 0.5, "difference": -1.0}
+    fall = {**shown, "before": 42.0, "after": 41.0, "limit": 5.0, "verdict": "held"}
+    task = {**fall, "task": "jcommonsenseqa", "shots": 0, "metric": "acc", "items": 300, "chance": 20.0}
+    task |= {"p_value": 0.25, "test": "mcnemar"}
+    verdict = GateVerdict(
+        verdict="passed",
+        before=parent,
+        after=gate.name,
+        kind="quantized",
+        limits=Limits(mean_drop_points=2, task_drop_points=5),
+        mean=MeanFall(**fall | {"limit": 2.0}, tasks=("jcommonsenseqa",)),
+        tasks=(
+            TaskFall(**task),
+            TaskFall(**task | {"task": "jnli", "verdict": "not judged", "difference": -9.0}),
+        ),
+        bits_per_byte={},
+        warnings=(),
+        chat_template=(False, False),
+    )
+    _write(gate / FILE, verdict.model_dump_json(indent=2) + "\n")
+    write_report(gate, Report(figures={"verdict": "passed"}))
 
 
 def write_report(out: Path, report: Report) -> None:

@@ -62,6 +62,11 @@ TINY = {
         "perplexity_tokens": 500,
         "compare_untrained": True,
     },
+    # Four items a task tell nothing.
+    "gate": {
+        "unjudged": "pass",
+        **{kind: {"mean_drop_points": 100, "task_drop_points": 100} for kind in ("quantized", "tuned")},
+    },
     "register": {},
 }
 
@@ -154,7 +159,7 @@ def test_run_from_a_clean_clone_runs_every_stage(finished):
 
     assert set(outcomes(said)) == set(locked(root))
     assert set(outcomes(said).values()) == {"ran"}
-    assert len(locked(root)) == 23
+    assert len(locked(root)) == 26
 
 
 def test_run_registers_four_versions_with_their_scores(finished):
@@ -225,7 +230,7 @@ def test_change_of_a_recipe_setting_runs_just_what_depends_on_it(copy):
     found = states(copy)
     done = kajiya(copy, "run", "--until", "quantize")
 
-    after = {"quantize", "evaluate", "register"}
+    after = {"quantize", "evaluate", "gate", "register"}
     stale = {n for n in found if n.partition("@")[0] in after | {"sft"}} - {"evaluate@smoke-base"}
     assert {name for name, state in found.items() if state != "current"} == stale
     ran = {name for name, state in outcomes(done.stdout).items() if state == "ran"}

@@ -133,6 +133,32 @@ def test_four_versions_with_parents_scores_tags_and_files(project):
     assert base.metrics["training/loss"] == pytest.approx(9 / 20)
 
 
+def test_verdict_of_the_gate_stands_in_tags_metrics_card_and_lineage(project):
+    register()
+    base, _, gptq, _ = list_versions("smoke")
+
+    assert base.tags["gate"] == "none"
+    assert (gptq.tags["gate"], gptq.tags["gate_largest_drop"]) == ("passed", "1.00")
+    assert gptq.metrics["gate/jcommonsenseqa/0/difference"] == -1.0
+    assert gptq.metrics["gate/mean_difference"] == -1.0
+    assert gptq.metrics["gate/largest_drop"] == 1.0  # not the 9 points of the task at chance
+    assert "gate/gate.json" in artifacts(gptq.run_id)
+    card = (OUT / "gptq" / "model_card.md").read_text(encoding="utf-8")
+    assert "| jcommonsenseqa | 0 | 42.0 | 41.0 | -1.0 (-2.5, +0.5) | 5 | held |" in card
+    assert "| jnli | 0 | 42.0 | 41.0 | -9.0 (-2.5, +0.5) | 5 | 対象外" in card
+    assert "held" not in (OUT / "base" / "model_card.md").read_text(encoding="utf-8")
+    assert collect_lineages(MODELS, project)["gptq"].stage("gate@smoke-gptq") is not None
+
+
+def test_variant_without_a_gate_is_not_registered(project):
+    lock = Path("dvc.lock")
+    lock.write_text(lock.read_text().replace("models/smoke/gates/gptq", "models/smoke/elsewhere/gptq"))
+
+    with pytest.raises(KajiyaError, match="no stage in it writes models/smoke/gates/gptq"):
+        register()
+    assert list_versions() == []
+
+
 def test_version_loads_from_the_registry_as_a_model(project, tmp_path, monkeypatch):
     register()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri())

@@ -57,13 +57,13 @@ def write_model(folder: Path, tie: bool = False, **config: int) -> LlamaForCausa
     return model
 
 
-def write_tokens(folder: Path, model: Path, documents: int = 120) -> None:
-    """Validation tokens of `documents` documents from two sources, in the layout of docs/formats.md."""
+def write_tokens(folder: Path, model: Path, documents: int = 120, texts: list[str] | None = None) -> None:
+    """Validation tokens of `documents` documents (or of these texts) from two sources, in the layout of docs/formats.md."""
     tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
     ids: list[int] = []
     spans = []
-    for number in range(documents):
-        text = "".join(SENTENCES[(number + k * k) % len(SENTENCES)] for k in range(3))
+    made = ["".join(SENTENCES[(n + k * k) % len(SENTENCES)] for k in range(3)) for n in range(documents)]
+    for number, text in enumerate(texts or made):
         tokens = [*tokenizer.encode(text), tokenizer.eos_token_id]
         source = "wikipedia" if number % 3 else "diet"
         spans.append(

@@ -8,21 +8,25 @@ AWQ (arXiv:2306.00978) scales up the channels that carry large activations befor
 
 Every linear layer is quantized but the output head; embeddings and head keep their precision. OUT is
 a model folder in the compressed-tensors format, which transformers and vLLM load. The report says
-bytes before and after (embeddings apart), bits per weight, the relative error of the weights, and
+bytes before and after (embeddings apart), what the calibration held by source, bits per weight, the relative error of the weights, and
 the mean KL divergence and perplexity against the full model. For the errors of GPTQ the weights
 of all linear layers are held twice: for 70B in bf16 some 137 GB beside the model's own.
 """
 
+import math
 import os
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from kajiya.errors import KajiyaError
 from kajiya.report import Report
 from kajiya.settings import Settings
 
 Method = Literal["gptq", "awq"]
+
+_REMEDY = "Take more calibration_sequences, a larger dampening (gptq), or the other method."
 
 
 class QuantizeSettings(Settings):
@@ -34,7 +38,8 @@ class QuantizeSettings(Settings):
     symmetric: bool | None = None
     """Without zero points. Unset: symmetric for GPTQ, with zero points for AWQ, as both were published."""
     calibration_sequences: int = Field(default=256, ge=1)
-    """Sequences of validation tokens to calibrate on; at most three quarters of those there are."""
+    """Sequences of the recipe's validation tokens to calibrate on, sources in about the mixture's proportions; at most
+    three quarters of those there are."""
     held_out_sequences: int = Field(default=64, ge=1)
     """Other validation sequences, to measure the error on."""
     sequence_tokens: int | None = Field(default=None, ge=8)
@@ -45,6 +50,10 @@ class QuantizeSettings(Settings):
     """AWQ only: strengths of scaling to try per layer. Unset: 20."""
     seed: int = 20260101
     """Chooses the sequences."""
+
+    @property
+    def is_symmetric(self) -> bool:
+        return self.method == "gptq" if self.symmetric is None else self.symmetric
 
     @model_validator(mode="after")
     def _of_its_method(self) -> Self:
@@ -60,17 +69,24 @@ def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Re
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "WARNING")
     # torch and llm-compressor take ten seconds to import: --help and a wrong setting do not wait.
-    from components.quantize.calibration import choose_sequences  # noqa: PLC0415
+    from components.quantize.calibration import choose_sequences, tokens_by_source  # noqa: PLC0415
     from components.quantize.compress import compress  # noqa: PLC0415
+    from components.quantize.finite import check_finite  # noqa: PLC0415
     from components.quantize.measure import compare  # noqa: PLC0415
     from components.quantize.sizes import model_sizes  # noqa: PLC0415
 
     calibration, held_out = choose_sequences(config, model, tokens)
+    check_finite(
+        model, "Its training broke down: nothing can be made of it. Look at its losses and train again."
+    )
     weights = compress(config, model, calibration, out)
+    check_finite(out, f"The quantization broke down, and nothing was published. {_REMEDY}")
     figures = {
         "method": config.method,
         "group_size": config.group_size,
+        "symmetric": config.is_symmetric,
         "calibration_sequences": len(calibration),
+        "calibration_tokens": tokens_by_source(config, model, tokens),
         "held_out_sequences": len(held_out),
         "sequence_tokens": len(calibration[0]["input_ids"]),
         **model_sizes(model, out, sorted(weights)),
@@ -78,6 +94,13 @@ def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Re
         "weight_error_mean": sum(weights.values()) / len(weights),
         **compare(model, out, held_out),
     }
+    broken = [
+        name for name, value in figures.items() if isinstance(value, float) and not math.isfinite(value)
+    ]
+    if broken:
+        raise KajiyaError(
+            f"{model}: {', '.join(broken)} of its 4-bit form came out as no number, so nothing was published. {_REMEDY}"
+        )
     return Report(figures=_rounded(figures))
 
 

@@ -16,11 +16,14 @@ import tempfile
 from pathlib import Path
 
 from components.register.card import model_card
+from components.register.gate import gate_metrics
 from components.register.plots import plot_loss
 from components.register.scores import flatten, read_curve, read_json, weights_bytes
 from components.register.settings import RegisterSettings
 from components.register.versions import Candidate, register_version
 from kajiya.errors import KajiyaError
+from kajiya.gate_verdict import FILE as GATE_FILE
+from kajiya.gate_verdict import read_verdict
 from kajiya.lineage import REPORT, Lineage, collect_lineages
 from kajiya.lineage_page import lineage_html
 from kajiya.registry import PREFIX, connect, shown_uri
@@ -63,7 +66,11 @@ def prepare(config: RegisterSettings, lineage: Lineage, models: Path, folder: Pa
     scores = flatten(results)
     curve = read_curve(model)
     report = lineage_report(lineage, model)
-    write_file(folder / "model_card.md", model_card(lineage, scores, size, config))
+    gate = models / "gates" / lineage.variant
+    verdict = read_verdict(gate) if lineage.parent else None
+    write_file(folder / "model_card.md", model_card(lineage, scores, size, config, verdict))
+    if verdict:
+        write_file(folder / "gate" / GATE_FILE, (gate / GATE_FILE).read_bytes())
     write_file(folder / "lineage.json", lineage.model_dump_json(indent=2) + "\n")
     write_file(folder / "lineage.html", lineage_html(lineage))
     if lineage.code.patch:
@@ -75,10 +82,16 @@ def prepare(config: RegisterSettings, lineage: Lineage, models: Path, folder: Pa
     return Candidate(
         lineage=lineage,
         files=dict(sorted(files.items())),
-        scores={**scores, **flatten(report.figures, "report"), "weights_bytes": float(size)},
+        scores={
+            **scores,
+            **flatten(report.figures, "report"),
+            **(gate_metrics(verdict) if verdict else {}),
+            "weights_bytes": float(size),
+        },
         curve=curve,
         settings=_settings(lineage),
         description=f"{lineage.recipe} {lineage.variant}: see model_card.md in the source run.",
+        verdict=verdict,
     )
 
 

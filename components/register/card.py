@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
+from components.register.gate import gate_rows
 from components.register.settings import RegisterSettings
+from kajiya.gate_verdict import GateVerdict
 from kajiya.lineage import Lineage, StageRecord
 
 JA = {
@@ -23,6 +25,15 @@ JA = {
     "scores": "評価",
     "scores_note": "`untrained` は学習前の同じモデル、数字だけの段は与えた例の数です。",
     "score_head": ("指標", "値"),
+    "gate": "元の版との比較",
+    "gate_about": "`{parent}` 版と同じ問題で比べた点の差（百点満点、負は低下、括弧内は 95 % 信頼区間）。{verdict}",
+    "gate_verdicts": {
+        "passed": "許される低下の範囲です。",
+        "unjudged": "比べられる能力がなく、判定していません。",
+    },
+    "gate_head": ("課題", "例の数", "前", "後", "差", "許される低下", "判定"),
+    "gate_mean": "判定した課題の平均",
+    "gate_rows": {"held": "範囲内", "lost": "超過", "not judged": "対象外（前の版が偶然の水準）"},
     "size": "重みの大きさ: {size:,} バイト",
     "load": "読み込み",
     "limits": "限界",
@@ -47,6 +58,15 @@ EN = {
     "scores": "Scores",
     "scores_note": "`untrained` is the same model before training; a step that is a bare number is the number of shots.",
     "score_head": ("measure", "value"),
+    "gate": "Beside the variant that it was made from",
+    "gate_about": "Differences from `{parent}` on the same items, in points of 100; below zero is a loss, 95 % intervals in brackets. {verdict}",
+    "gate_verdicts": {
+        "passed": "All are within the limits.",
+        "unjudged": "There was no ability to compare, so nothing was judged.",
+    },
+    "gate_head": ("task", "shots", "before", "after", "difference", "allowed drop", "verdict"),
+    "gate_mean": "mean of the tasks judged",
+    "gate_rows": {"held": "held", "lost": "lost", "not judged": "not judged: at chance before"},
     "size": "Size of the weights: {size:,} bytes",
     "load": "How to load",
     "limits": "Limits",
@@ -66,11 +86,21 @@ model = AutoModelForCausalLM.from_pretrained(folder)
 ```"""
 
 
-def model_card(lineage: Lineage, scores: dict[str, float], size: int, config: RegisterSettings) -> str:
-    """Markdown. scores: by path, as in results.json; size: bytes of the weights."""
+def model_card(
+    lineage: Lineage,
+    scores: dict[str, float],
+    size: int,
+    config: RegisterSettings,
+    verdict: GateVerdict | None,
+) -> str:
+    """Markdown. scores: by path, as in results.json; size: bytes of the weights; verdict: of its gate."""
     title = f"# kajiya-{lineage.recipe} ({lineage.variant})"
     japanese = _part(lineage, scores, size, config.license, JA)
     english = _part(lineage, scores, size, config.license, EN)
+    if verdict:
+        for part, words in ((japanese, JA), (english, EN)):
+            place = part.index(f"### {words['load']}")
+            part[place:place] = _gate(verdict, words)
     parts = [
         title,
         "[English below](#english)",
@@ -139,6 +169,13 @@ def _stages(lineage: Lineage, words: dict[str, Any]) -> list[str]:
             if stage.report:
                 parts += [words["measured"].format(stage=stage.name), _json(_short(stage.report.figures))]
     return parts
+
+
+def _gate(verdict: GateVerdict, words: dict[str, Any]) -> list[str]:
+    about = words["gate_about"].format(
+        parent=verdict.before, verdict=words["gate_verdicts"].get(verdict.verdict, verdict.verdict)
+    )
+    return [f"### {words['gate']}", about, _table(words["gate_head"], gate_rows(verdict, words))]
 
 
 def _code(lineage: Lineage) -> str:

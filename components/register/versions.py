@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.register.gate import gate_tags
 from components.register.scores import Point
 from kajiya.engine import progress
 from kajiya.errors import KajiyaError
+from kajiya.gate_verdict import GateVerdict
 from kajiya.lineage import Lineage
 from kajiya.registry import LINEAGE_TAG, PREFIX, reachable, shown_uri, tracking_uri
 
@@ -34,6 +36,8 @@ class Candidate:
     curve: list[Point]
     settings: dict[str, str]
     description: str
+    verdict: GateVerdict | None
+    """Of its gate; None for the base model, which was made from no other."""
 
 
 def register_version(client: "MlflowClient", candidate: Candidate, parent_version: int | None) -> int:
@@ -44,7 +48,7 @@ def register_version(client: "MlflowClient", candidate: Candidate, parent_versio
         _ensure_model(client, name)
         if existing := find_version(client, name, lineage.digest()):
             return existing
-        tags = version_tags(lineage, parent_version)
+        tags = version_tags(lineage, parent_version) | gate_tags(candidate.verdict)
         run = _find_run(client, name, lineage) or _start_run(client, name, lineage, tags)
         _log_numbers(client, run, candidate)
         _upload_missing(client, run, candidate)

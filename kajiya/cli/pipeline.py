@@ -112,10 +112,11 @@ def _print_versions(console: Console, recipe: str | None) -> None:
     if not versions:
         console.print("No registered versions yet: [bold]kajiya run[/bold] makes some.")
         return
-    table = new_table("version", "variant", "aliases", "scores")
+    table = new_table("version", "variant", "gate", "aliases", "scores")
     for one in versions:
         scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(one.scores.items()))
-        table.add_row(f"{one.name}/{one.version}", one.variant, ", ".join(one.aliases), escape(scores))
+        gate = " ".join(one.tags[name] for name in ("gate", "gate_largest_drop") if name in one.tags)
+        table.add_row(f"{one.name}/{one.version}", one.variant, gate, ", ".join(one.aliases), escape(scores))
     print_table(console, table)
     console.print(f"\nIn MLflow: {how_to_open()}", markup=False, highlight=False, soft_wrap=True)
 

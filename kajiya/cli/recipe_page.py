@@ -1,9 +1,11 @@
 """A recipe explained for the terminal."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from kajiya.lm.recipe_plan import RecipePlan, estimated_epochs, short_number, tuning_bytes
 from kajiya.recipe_file import NO_BASE, Recipe, setting_at
+from kajiya.settings_docs import settings_type
 
 
 def recipe_lines(
@@ -13,6 +15,7 @@ def recipe_lines(
     yield f"{name}: {' '.join(recipe.description.split())}"
     yield from _about(recipe)
     yield from _variants(recipe)
+    yield from _gates(recipe)
     yield from _sizes(plan)
     yield from _tunings(recipe, plan)
     yield from _mixture(recipe)
@@ -45,6 +48,20 @@ def _variants(recipe: Recipe) -> Iterator[str]:
         data = (made.instructions or made.pairs) if made else None
         start = parent or (recipe.base.hub if recipe.base else "random weights")
         yield f"  {variant}: {recipe.stage_of(variant)} of {start}{f' on {data}' if data else ''}"
+
+
+def _gates(recipe: Recipe) -> Iterator[str]:
+    """What each variant may lose against the one it is made from."""
+    if not recipe.variants:
+        return
+    settings: Any = settings_type("gate")(**recipe.gate)
+    yield "\nGate: most points that may be lost"
+    for variant, parent in list(recipe.parents().items())[1:]:
+        kind = "quantized" if recipe.stage_of(variant) == "quantize" else "tuned"
+        limits = settings.limits_of(variant, kind)
+        yield (
+            f"  {variant} against {parent}: {limits.mean_drop_points:g} in the mean, {limits.task_drop_points:g} in a task"
+        )
 
 
 def _sizes(plan: RecipePlan) -> Iterator[str]:

@@ -121,7 +121,7 @@ def _read(name: str) -> tuple[Any, Any]:
 
     path = require_recipe(RECIPES, name)
     recipe = load_recipe(path)
-    for stage in ("tokenizer", "pretrain"):
+    for stage in ("tokenizer", "pretrain", "gate"):
         if getattr(recipe, stage):
             load_settings(settings_type(stage), path, [stage])
     return recipe, plan_recipe(recipe)
