@@ -77,7 +77,7 @@ def _prompts(before: Evaluation, after: Evaluation, setting: Setting) -> Iterato
 def _items(before: Evaluation, after: Evaluation, setting: Setting) -> Iterator[str]:
     ids = {one.name: set(one.answers[setting].ids) for one in (before, after)}
     for name, other in ((before.name, after.name), (after.name, before.name)):
-        alone = sorted(ids[name] - ids[other])
+        alone = sorted(ids[name] - ids[other], key=str)
         if alone:
             shown = ", ".join(map(str, alone[:_SHOWN_ITEMS])) + (", ..." if len(alone) > _SHOWN_ITEMS else "")
             yield (

@@ -148,7 +148,7 @@ def test_what_was_asked_otherwise_is_refused_unless_the_scores_alone_are_wanted(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["good"], "1 version to compare: name two"),
+        (["good"], "1 to compare: name two"),
         (["good", "good"], "good stands there twice"),
         (["good", "nowhere"], "nowhere: no such folder, and no version such as"),
         (["good", "kajiya-smoke/9"], "nothing is registered"),

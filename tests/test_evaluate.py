@@ -19,6 +19,7 @@ from components.evaluate.models import SharedPrefixModel, trained_model
 from components.evaluate.perplexity import measure_perplexity, token_losses
 from components.evaluate.scores import chosen_items, score_tasks
 from components.evaluate.tasks import build_task
+from kajiya.comparison import compare
 from kajiya.errors import KajiyaError
 from kajiya.stage import execute
 
@@ -351,3 +352,14 @@ def test_accuracy_per_character_forgives_a_long_choice() -> None:
 def test_evaluate_help_does_not_wait_for_torch() -> None:
     code = "import sys, components.evaluate; sys.exit('torch' in sys.modules or 'lm_eval' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_evaluation_can_be_compared_with_another_of_the_same_items(evaluated: Path, results: dict) -> None:
+    """What the stage writes is what kajiya.comparison reads: every task, every metric, the same scores."""
+    comparison = compare(evaluated, evaluated, seed=1)
+    asked = {(task, int(shots)) for task, by_shots in results["tasks"].items() for shots in by_shots}
+    assert {(one.task, one.shots) for one in comparison.differences} == asked
+    for one in comparison.differences:
+        assert one.before == pytest.approx(100 * results["tasks"][one.task][str(one.shots)][one.metric], abs=0.01)
+        assert (one.difference, one.real) == (0.0, False)
+    assert {one.metric for one in comparison.differences} >= {"acc", "balanced_acc", "exact_match", "f1"}

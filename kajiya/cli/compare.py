@@ -56,7 +56,7 @@ def compare(
 
     if not 2 <= len(versions) <= MOST:
         raise KajiyaError(
-            f"{len(versions)} version to compare: name two to {MOST}, for example"
+            f"{len(versions)} to compare: name two to {MOST} versions, for example"
             " `kajiya compare kajiya-smoke/2 kajiya-smoke/3`. `kajiya status` lists them."
         )
     opened = [_open(one) for one in versions]
