@@ -360,6 +360,8 @@ def test_evaluation_can_be_compared_with_another_of_the_same_items(evaluated: Pa
     asked = {(task, int(shots)) for task, by_shots in results["tasks"].items() for shots in by_shots}
     assert {(one.task, one.shots) for one in comparison.differences} == asked
     for one in comparison.differences:
-        assert one.before == pytest.approx(100 * results["tasks"][one.task][str(one.shots)][one.metric], abs=0.01)
+        assert one.before == pytest.approx(
+            100 * results["tasks"][one.task][str(one.shots)][one.metric], abs=0.01
+        )
         assert (one.difference, one.real) == (0.0, False)
     assert {one.metric for one in comparison.differences} >= {"acc", "balanced_acc", "exact_match", "f1"}
