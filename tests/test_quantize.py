@@ -10,11 +10,12 @@ import torch
 from pydantic import ValidationError
 from safetensors import safe_open
 from tiny_model import write_model, write_tokens
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from components.quantize import QuantizeSettings, run
-from components.quantize.calibration import split_sequences
+from components.quantize.calibration import choose_sequences, split_sequences
 from components.quantize.compress import check_group_size
+from components.quantize.threads import fitting_threads
 from kajiya.errors import KajiyaError
 from kajiya.report import Report
 from kajiya.stage import execute
@@ -84,6 +85,55 @@ def test_quantize_report_measures_the_error_of_the_saved_model(quantized: tuple[
     assert all(0 < error < 0.5 for error in figures["weight_error"].values())
     assert figures["bytes_after"] < figures["bytes_before"]
     assert figures["calibration_sequences"] == 8
+
+
+def test_weight_error_of_gptq_is_that_of_the_packed_weights(
+    world: Path, quantized: tuple[Path, Report]
+) -> None:
+    out, report = quantized
+    name = "model.layers.1.mlp.down_proj"
+    with safe_open(world / "instruct" / "model.safetensors", "pt") as file:
+        full = file.get_tensor(f"{name}.weight")
+    with safe_open(out / "model.safetensors", "pt") as file:
+        packed, scales = (file.get_tensor(f"{name}.weight_{part}") for part in ("packed", "scale"))
+    # Eight numbers of four bits to an int32, the lowest bits first, 8 added to each.
+    numbers = (packed[..., None] >> torch.arange(0, 32, 4)) & 15
+    rounded = (numbers.flatten(1) - 8) * scales.repeat_interleave(32, dim=1)
+    error = float((rounded - full).norm() / full.norm())
+    if out.name == "gptq":
+        assert report.figures["weight_error"][name] == pytest.approx(error, rel=1e-4)
+    else:  # with zero points, and of scaled weights
+        assert report.figures["weight_error"][name] != pytest.approx(error, rel=0.1)
+
+
+def test_divergence_and_perplexities_are_those_of_the_two_folders(
+    world: Path, quantized: tuple[Path, Report]
+) -> None:
+    out, report = quantized
+    _, sequences = choose_sequences(of(out.name), world / "instruct", world / "tokens")
+    full, small = (AutoModelForCausalLM.from_pretrained(folder) for folder in (world / "instruct", out))
+    divergences, losses = [], []
+    for sequence in sequences:
+        one = {name: tensor[None] for name, tensor in sequence.items()}
+        with torch.no_grad():
+            logs = [model(**one, use_cache=False).logits[0, :-1].log_softmax(-1) for model in (full, small)]
+        divergences.append(float((logs[0].exp() * (logs[0] - logs[1])).sum(-1).mean()))
+        losses.append([float(-log.gather(1, one["input_ids"][0, 1:, None]).mean()) for log in logs])
+    expected = torch.tensor(losses).mean(0).exp()
+    assert report.figures["kl_divergence"] == pytest.approx(sum(divergences) / len(divergences), rel=1e-3)
+    assert report.figures["perplexity_full"] == pytest.approx(float(expected[0]), rel=1e-4)
+    assert report.figures["perplexity_quantized"] == pytest.approx(float(expected[1]), rel=1e-4)
+
+
+def test_narrow_model_is_given_one_thread_and_a_wide_one_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    given: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    for width in (512, 4096):
+        with fitting_threads(LlamaConfig(hidden_size=width)):
+            pass
+    assert given == [1, 7, 7]
 
 
 def test_quantize_copies_tokenizer_and_template_but_no_log(

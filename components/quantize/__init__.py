@@ -8,9 +8,8 @@ AWQ (arXiv:2306.00978) scales up the channels that carry large activations befor
 
 Every linear layer is quantized but the output head; embeddings and head keep their precision. OUT is
 a model folder in the compressed-tensors format, which transformers and vLLM load. The report says
-bytes before and after (embeddings apart), what the calibration held by source, bits per weight, the relative error of the weights, and
-the mean KL divergence and perplexity against the full model. For the errors of GPTQ the weights
-of all linear layers are held twice: for 70B in bf16 some 137 GB beside the model's own.
+bytes before and after (embeddings apart), what the calibration held by source, bits per weight, the relative error of
+the weights, and the mean KL divergence and perplexity against the full model.
 """
 
 import math
@@ -79,7 +78,7 @@ def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Re
     check_finite(
         model, "Its training broke down: nothing can be made of it. Look at its losses and train again."
     )
-    weights = compress(config, model, calibration, out)
+    weights, states = compress(config, model, calibration, held_out, out)
     check_finite(out, f"The quantization broke down, and nothing was published. {_REMEDY}")
     figures = {
         "method": config.method,
@@ -92,7 +91,7 @@ def run(config: QuantizeSettings, model: Path, tokens: Path, *, out: Path) -> Re
         **model_sizes(model, out, sorted(weights)),
         "weight_error": weights,
         "weight_error_mean": sum(weights.values()) / len(weights),
-        **compare(model, out, held_out),
+        **compare(states, out, held_out),
     }
     broken = [
         name for name, value in figures.items() if isinstance(value, float) and not math.isfinite(value)

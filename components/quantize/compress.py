@@ -4,19 +4,22 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme, forward_quantize
-from llmcompressor import oneshot
+from llmcompressor import active_session, oneshot
 from llmcompressor.modifiers import Modifier
 from llmcompressor.modifiers.gptq import GPTQModifier
 from llmcompressor.modifiers.quantization import QuantizationModifier
 from llmcompressor.modifiers.transform.awq import AWQModifier
 from llmcompressor.pipelines.cache import IntermediatesCache
+from safetensors import safe_open
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, PreTrainedModel
 
+from components.quantize.measure import last_states
+from components.quantize.threads import fitting_threads
 from kajiya.errors import KajiyaError
 from kajiya.lm.model import load_model, make_readable, read_config
 from kajiya.lm.tokenizer import copy_tokenizer
@@ -30,36 +33,45 @@ BITS = 4
 KEPT = "lm_head"
 
 
+class Compressed(NamedTuple):
+    weight_errors: dict[str, float]
+    """Of each quantized layer: |Q - W| / |W| (Frobenius)."""
+    states: torch.Tensor
+    """Of the full model on the held-out sequences: `measure.last_states`."""
+
+
 def compress(
-    config: "QuantizeSettings", source: Path, calibration: list["Sequence"], out: Path
-) -> dict[str, float]:
-    """Write the quantized model into `out`; returns the relative weight error of each quantized layer."""
+    config: "QuantizeSettings",
+    source: Path,
+    calibration: list["Sequence"],
+    held_out: list["Sequence"],
+    out: Path,
+) -> Compressed:
+    """Write the quantized model into `out`."""
     torch.manual_seed(config.seed)
     if getattr(read_config(source), "quantization_config", None) is not None:
         raise KajiyaError(f"{source}: is quantized already. Quantize the full model it came from.")
-    model = load_model(source, "auto")
+    model = load_model(source, "auto").eval()
     layers = linear_layers(model)
     check_group_size(config.group_size, {name: layer.in_features for name, layer in layers.items()})
-    # GPTQ overwrites the weights, AWQ leaves the scaled ones in place until they are packed. A second copy of all
-    # linear layers, for one figure of the report.
-    originals = {
-        name: layer.weight.detach().clone() for name, layer in layers.items() if config.method == "gptq"
-    }
-    with _without_pinned_memory():
+    with fitting_threads(model.config), _without_pinned_memory():
+        states = last_states(model, held_out)
         oneshot(
             model=model,
             processor=AutoTokenizer.from_pretrained(source, local_files_only=True),
-            recipe=_modifiers(config),
+            recipe=modifiers(config),
             dataset=DataLoader(calibration),
             pipeline="sequential",
         )
-    errors = {name: _weight_error(layer, originals.get(name)) for name, layer in layers.items()}
-    model.save_pretrained(out, save_compressed=True)
+        errors = weight_errors(config.method, layers, source)
+        model.save_pretrained(out, save_compressed=True)
+    # It holds the model, which nobody needs any more.
+    active_session().reset()
     # llm-compressor's own record needs unsafe YAML tags to be read; config.json says the same.
     (out / "recipe.yaml").unlink()
     make_readable(out)
     copy_tokenizer(source, out)
-    return errors
+    return Compressed(errors, states)
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, torch.nn.Linear]:
@@ -84,7 +96,7 @@ def check_group_size(group_size: int, input_sizes: dict[str, int]) -> None:
         )
 
 
-def _modifiers(config: "QuantizeSettings") -> list[Modifier]:
+def modifiers(config: "QuantizeSettings") -> list[Modifier]:
     symmetric = config.symmetric if config.symmetric is not None else config.method == "gptq"
     weights = QuantizationArgs(
         num_bits=BITS, type="int", strategy="group", group_size=config.group_size, symmetric=symmetric
@@ -96,13 +108,29 @@ def _modifiers(config: "QuantizeSettings") -> list[Modifier]:
     return [scaling, QuantizationModifier(config_groups=groups, ignore=[KEPT])]
 
 
-def _weight_error(layer: torch.nn.Linear, original: torch.Tensor | None) -> float:
-    """|Q - W| / |W| (Frobenius). Without an original W is the weight that was rounded: AWQ's scaled one."""
+def weight_errors(method: str, layers: dict[str, torch.nn.Linear], source: Path) -> dict[str, float]:
+    """|Q - W| / |W| (Frobenius) of each layer, before it is packed.
+
+    GPTQ overwrites the weights, so the full ones are read from `source` again, one layer at a time. AWQ leaves the
+    scaled ones in place, and these are what it rounds.
+    """
+    if method == "awq":
+        return {name: _relative_error(layer, layer.weight) for name, layer in layers.items()}
+    errors = {}
+    for path in sorted(source.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in sorted(layers.keys() & {key.removesuffix(".weight") for key in file.keys()}):  # noqa: SIM118
+                errors[name] = _relative_error(layers[name], file.get_tensor(f"{name}.weight"))
+    return {name: errors[name] for name in layers}
+
+
+def _relative_error(layer: torch.nn.Linear, full: torch.Tensor) -> float:
     scheme = layer.quantization_scheme.weights
     with torch.no_grad():
         rounded = forward_quantize(layer, layer.weight, "weight", scheme).float()
-    full = (layer.weight.detach() if original is None else original).float()
-    return float((rounded - full).norm() / full.norm())
+        # In the precision in which it was quantized.
+        before = full.to(layer.weight).float()
+        return float((rounded - before).norm() / before.norm())
 
 
 @contextmanager

@@ -67,9 +67,9 @@ for command in (
     fertility,
     settings,
     sample,
-    convert,
     chat,
     serve,
 ):
     app.command()(command)
+app.add_typer(convert, name="convert")
 app.add_typer(recipes, name="recipes")

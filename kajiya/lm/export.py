@@ -35,7 +35,7 @@ def fast_tokenizer(model: bytes, begin: bool = False) -> Tokenizer:
     Raises KajiyaError where the two would not encode alike.
     """
     proto = read_proto(model)
-    _require_convertible(proto)
+    require_convertible(proto)
     unigram = proto.trainer_spec.model_type == UNIGRAM
     backend = Tokenizer(_unigram(proto) if unigram else _bpe(proto))
     prefix = proto.normalizer_spec.add_dummy_prefix
@@ -147,7 +147,7 @@ def _bpe(proto: Any) -> models.BPE:
     )
 
 
-def _require_convertible(proto: Any) -> None:
+def require_convertible(proto: Any) -> None:
     trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
     types = {piece.type for piece in proto.pieces}
     learnt = {piece.piece for piece in proto.pieces if piece.type == NORMAL}
