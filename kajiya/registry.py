@@ -30,9 +30,9 @@ LINEAGE_TAG = "kajiya.lineage"
 EVALUATION = "evaluation"
 """Folder of a run with a copy of its evaluation."""
 
-# Counts and errors of a score stand beside it in the run, and are no scores.
+# Counts, errors and intervals of a score stand beside it in the run, and are no scores.
 _SCORE = re.compile(
-    r"tasks/(?P<task>[^/]+/[^/]+/(?!n$|stderr$|truncated$).+)|(?P<text>perplexity/[^/]+)/perplexity"
+    r"tasks/(?P<task>[^/]+/[^/]+/(?!n$|stderr$|truncated$|merged$)[^/]+)|(?P<text>perplexity/[^/]+)/perplexity"
 )
 
 # A server that is down shall be an error within seconds (the defaults retry for minutes), nothing is

@@ -270,7 +270,7 @@ def test_variant_asked_through_its_chat_template_is_held_against_a_base_that_has
 def test_what_was_not_asked_of_both_is_no_pass(tmp_path: Path) -> None:
     with pytest.raises(KajiyaError, match=r"not asked the same: mmlu"):
         gate(tmp_path, {JCQA: 360, MMLU: 300}, {JCQA: 360})
-    with pytest.raises(KajiyaError, match="evaluate.choices"):
+    with pytest.raises(KajiyaError, match=r"evaluate\.choices"):
         gate(tmp_path, {JCQA: 360}, {JCQA: 360}, changes=({}, {"choices": "cloze"}))
 
 
