@@ -36,6 +36,8 @@ class Evaluation:
     """For messages: the folder, or the registered version it belongs to."""
     results: dict[str, Any]
     answers: dict[Setting, Answers]
+    judgements: Path | None = None
+    """Folder of what a judge made of the model's answers, where there is one."""
 
     def scores(self, setting: Setting) -> dict[str, Any]:
         """Metrics, n, main and the rest, as results.json has them."""
@@ -71,7 +73,7 @@ def read_results(folder: Path, name: str | None = None) -> dict[str, Any]:
     return results
 
 
-def load_evaluation(folder: Path, name: str | None = None) -> Evaluation:
+def load_evaluation(folder: Path, name: str | None = None, judgements: Path | None = None) -> Evaluation:
     """A whole evaluation folder. name: for messages, when it is not the folder's.
 
     Raises KajiyaError naming file and line of what cannot be read.
@@ -87,7 +89,7 @@ def load_evaluation(folder: Path, name: str | None = None) -> Evaluation:
         except (KeyError, TypeError):
             raise KajiyaError(f"{file}:{number}: `task` or `shots` is missing. Evaluate again.") from None
     answers = {setting: _answers(file, setting, lines) for setting, lines in groups.items()}
-    loaded = Evaluation(name or str(folder), results, answers)
+    loaded = Evaluation(name or str(folder), results, answers, judgements)
     for setting in answers:
         _check_belongs(loaded, setting, file)
     return loaded

@@ -32,6 +32,7 @@ class _Row(Settings):
     prompts: str | None = None
     scores: dict[str, float] = Field(default_factory=dict)
     means: dict[str, float] = Field(default_factory=dict)
+    judged: dict[str, float] = Field(default_factory=dict)
     note: str | None = None
 
 
@@ -54,6 +55,8 @@ class PublishedScores(BaseModel):
     """Main metric in points, by task."""
     means: dict[str, float]
     """As the source states them, by suite."""
+    judged: dict[str, float]
+    """Means by question set, on the scale of the judge that the source names."""
     note: str | None
     """What is odd about the row."""
 

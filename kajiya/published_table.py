@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 
 from kajiya.evaluation_results import Evaluation, stated_score, stated_suite
+from kajiya.judged_scores import JudgedSet
 from kajiya.published_scores import PublishedScores, published_scores
 from kajiya.suites import PUBLISHED_SHOTS, SUITES
 
 PUBLISHED = "published"
+Judged = dict[str, JudgedSet]
+"""By question set."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class PublishedRow:
 @dataclass(frozen=True)
 class PublishedTable:
     columns: tuple[str, ...]
-    """Suites (`mean of 8`), then tasks."""
+    """Suites (`mean of 8`), then tasks, then question sets, these on their judge's scale."""
     rows: tuple[PublishedRow, ...]
     """The versions, then the published scores that have something in a column, the best first."""
 
@@ -38,13 +41,13 @@ class PublishedTable:
         return f"{column}@{PUBLISHED_SHOTS[column]}" if column in PUBLISHED_SHOTS else column
 
 
-def published_table(versions: Sequence[Evaluation]) -> PublishedTable | None:
+def published_table(versions: Sequence[Evaluation], judged: Sequence[Judged]) -> PublishedTable | None:
     """None where no version was asked a task as the published scores were taken."""
-    columns = tuple(_columns(versions))
-    return PublishedTable(columns, tuple(_rows(versions, columns))) if columns else None
+    columns = tuple(_columns(versions, judged))
+    return PublishedTable(columns, tuple(_rows(versions, judged, columns))) if columns else None
 
 
-def _columns(versions: Sequence[Evaluation]) -> Iterator[str]:
+def _columns(versions: Sequence[Evaluation], judged: Sequence[Judged]) -> Iterator[str]:
     """What a version has as the published scores were taken: suites that are whole, tasks at the same shots."""
     for name in SUITES:
         if any(stated_suite(one, name)[0] is not None for one in versions):
@@ -52,13 +55,19 @@ def _columns(versions: Sequence[Evaluation]) -> Iterator[str]:
     for task, shots in PUBLISHED_SHOTS.items():
         if any((task, shots) in one.answers for one in versions):
             yield task
+    published = {name for row in published_scores() for name in row.judged}
+    yield from sorted(published & {name for one in judged for name in one})
 
 
-def _rows(versions: Sequence[Evaluation], columns: Sequence[str]) -> Iterator[PublishedRow]:
-    for letter, one in zip(ascii_uppercase, versions, strict=False):
-        values = tuple(_own_value(one, column) for column in columns)
+def _rows(
+    versions: Sequence[Evaluation], judged: Sequence[Judged], columns: Sequence[str]
+) -> Iterator[PublishedRow]:
+    for letter, one, sets in zip(ascii_uppercase, versions, judged, strict=False):
+        values = tuple(sets[column].mean if column in sets else _own_value(one, column) for column in columns)
         prompts = {str(one.scores(setting).get("prompts")) for setting in one.answers}
-        yield PublishedRow(one.name, letter, values, ", ".join(sorted(prompts)), "")
+        yield PublishedRow(
+            one.name, letter, values, ", ".join(sorted(prompts)), "", note=_own_data(one, columns)
+        )
     rows = [(row, tuple(_value(row, column) for column in columns)) for row in published_scores()]
     rows = [(row, values) for row, values in rows if any(value is not None for value in values)]
     for row, values in sorted(rows, key=lambda item: _rank(item[1])):
@@ -82,7 +91,7 @@ def _rank(values: Sequence[float | None]) -> tuple[int, float]:
 def _own_value(version: Evaluation, column: str) -> float | None:
     if column.startswith("mean of "):
         return stated_suite(version, column.removeprefix("mean of "))[0]
-    setting = (column, PUBLISHED_SHOTS[column])
+    setting = (column, PUBLISHED_SHOTS.get(column, -1))  # a question set has none
     return (
         stated_score(version, setting, version.scores(setting)["main"])[0]
         if setting in version.answers
@@ -90,10 +99,21 @@ def _own_value(version: Evaluation, column: str) -> float | None:
     )
 
 
+def _own_data(version: Evaluation, columns: Sequence[str]) -> str:
+    """Which data the version was asked, and how much of it: a limit, or data of one's own, is not what was published."""
+    found = []
+    for task in columns:
+        answers = version.answers.get((task, PUBLISHED_SHOTS.get(task, 0)))
+        if answers:
+            data = version.results.get("data_versions", {}).get(task, {}).get("version", "?")
+            found.append(f"{task} {data}, {len(answers.ids):,} items")
+    return "; ".join(found)
+
+
 def _value(row: PublishedScores, column: str) -> float | None:
     if column.startswith("mean of "):
         return row.mean(column.removeprefix("mean of "))
-    return row.scores.get(column)
+    return row.scores.get(column, row.judged.get(column))
 
 
 def _stated(row: PublishedScores, column: str) -> bool:

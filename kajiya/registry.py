@@ -27,8 +27,8 @@ DATABASE = "mlflow.db"
 _SQLITE = "sqlite:///"
 PREFIX = "kajiya-"
 LINEAGE_TAG = "kajiya.lineage"
-EVALUATION = "evaluation"
-"""Folder of a run with a copy of its evaluation."""
+EVALUATION, JUDGEMENTS = "evaluation", "judgements"
+"""Folders of a run with copies of what its variant was measured by."""
 
 # Counts, errors and intervals of a score stand beside it in the run, and are no scores.
 _SCORE = re.compile(
@@ -217,8 +217,8 @@ def fetch_model(name: str) -> Path:
         return _downloaded(client, one, "model")
 
 
-def fetch_evaluation(one: RegisteredVersion) -> Path:
-    """The folder with a version's results.json and predictions.jsonl, copied here once."""
+def fetch_evaluation(one: RegisteredVersion) -> tuple[Path, Path | None]:
+    """The folders with a version's evaluation and with a judge's judgements, if it has any; copied here once."""
     client = connect()
     with reachable():
         if not client.list_artifacts(one.run_id, EVALUATION):
@@ -226,7 +226,9 @@ def fetch_evaluation(one: RegisteredVersion) -> Path:
                 f"{one.name}/{one.version}: registered without an evaluation. Register the recipe again"
                 " (`kajiya run`): every variant is evaluated before."
             )
-        return _downloaded(client, one, EVALUATION)
+        judged = bool(client.list_artifacts(one.run_id, JUDGEMENTS))
+        evaluation = _downloaded(client, one, EVALUATION)
+        return evaluation, _downloaded(client, one, JUDGEMENTS) if judged else None
 
 
 def _version_of_alias(model: str, alias: str) -> str:

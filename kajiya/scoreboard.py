@@ -9,6 +9,7 @@ from kajiya.comparison import Comparison, Difference, SuiteDifference, pair
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_results import Evaluation, Setting, stated_score, stated_suite
 from kajiya.intervals import Interval
+from kajiya.judged_scores import JudgedSet, judged_difference, load_judged
 from kajiya.published_table import PublishedTable, published_table
 from kajiya.suites import PUBLISHED_SHOTS, SUITES
 
@@ -50,6 +51,7 @@ class Row:
     main: bool
     n: int | None
     entries: tuple[Entry, ...]
+    digits: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Scoreboard:
     """The first is what the others are compared with."""
     rows: tuple[Row, ...]
     suites: tuple[Row, ...]
+    judged: tuple[Row, ...]
+    """Question sets that a judge scored, on its scale."""
     perplexities: dict[str, tuple[float | None, ...]]
     """By source, `wikipedia: bits per byte`."""
     published: PublishedTable | None
@@ -66,8 +70,8 @@ class Scoreboard:
     warnings: tuple[str, ...]
 
     def groups(self) -> list[tuple[str, list[Row]]]:
-        """Tasks in order, then suites, each with the rows of its metrics."""
-        rows = groupby((*self.rows, *self.suites), key=lambda row: row.name)
+        """Tasks in order, then suites and question sets, each with the rows of its metrics."""
+        rows = groupby((*self.rows, *self.suites, *self.judged), key=lambda row: row.name)
         return [(name, list(group)) for name, group in rows]
 
     def letters(self) -> Iterator[tuple[str, Evaluation]]:
@@ -89,13 +93,17 @@ def make_scoreboard(
             comparisons.append(None)
             warnings.append(str(error))
     warnings += [line for one in comparisons if one for line in one.warnings]
+    judgements = [load_judged(one.judgements) if one.judgements else {} for one in versions]
+    judged, unlike = _judged_rows(judgements)
+    warnings += unlike
     settings = sorted({setting for one in versions for setting in one.answers}, key=_place)
     return Scoreboard(
         versions=tuple(versions),
         rows=tuple(row for setting in settings for row in _rows(versions, comparisons, setting)),
         suites=tuple(_suites(versions, comparisons)),
+        judged=judged,
         perplexities=_perplexities(versions),
-        published=published_table(versions) if published else None,
+        published=published_table(versions, judgements) if published else None,
         missing=tuple(_missing(versions, settings)),
         warnings=tuple(dict.fromkeys(warnings)),
     )
@@ -153,6 +161,28 @@ def _suites(versions: Sequence[Evaluation], comparisons: Sequence[Comparison | N
             ),
         ]
         yield Row(f"mean of all {count}", "", True, None, tuple(entries))
+
+
+def _judged_rows(judged: Sequence[dict[str, JudgedSet]]) -> tuple[tuple[Row, ...], list[str]]:
+    """A row for every question set that a judge scored, and warnings where two were judged otherwise."""
+    rows, warnings = [], []
+    for name in dict.fromkeys(name for one in judged for name in one):
+        entries = []
+        for letter, one in zip(ascii_uppercase, judged, strict=False):
+            if name not in one:
+                entries.append(Entry(letter, None))
+                continue
+            first = judged[0].get(name) if letter != "A" else None
+            difference = judged_difference(name, first, one[name], SEED) if first else None
+            if first and first.asked != one[name].asked:
+                warnings.append(
+                    f"{name}: {letter} was judged otherwise than A (judge, prompts or data): no difference."
+                )
+            entries.append(Entry(letter, one[name].mean, one[name].interval, difference))
+        any_set = next(one[name] for one in judged if name in one)
+        metric = f"judge, {any_set.scale[0]}–{any_set.scale[1]}"
+        rows.append(Row(name, metric, False, len(any_set.questions), tuple(entries), digits=2))
+    return tuple(rows), warnings
 
 
 def _perplexities(versions: Sequence[Evaluation]) -> dict[str, tuple[float | None, ...]]:

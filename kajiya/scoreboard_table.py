@@ -71,23 +71,24 @@ def _lines(row: Row, longest: int, *, wide: bool) -> Iterator[list[str]]:
         style = _STYLES.get(entry.verdict, "")
         verdict = f"[{style}]{entry.verdict}[/{style}]" if style else ""
         p = [p_text(entry.p)] if wide else []
-        score = with_interval(entry.score, entry.interval if wide else None)
-        yield [f"  {name}{entry.letter}", score, difference_text(entry), *p, verdict]
+        score = with_interval(entry.score, entry.interval if wide else None, digits=row.digits)
+        yield [f"  {name}{entry.letter}", score, difference_text(entry, row.digits), *p, verdict]
 
 
-def with_interval(value: float | None, interval: Interval | None, sign: str = "") -> str:
+def with_interval(value: float | None, interval: Interval | None, sign: str = "", digits: int = 1) -> str:
     """`83.9 [81.6, 85.9]`; without a value a dash."""
     if value is None:
         return "–"
-    bounds = f" [{interval.low:{sign}.1f}, {interval.high:{sign}.1f}]" if interval else ""
-    return f"{value:{sign}.1f}{bounds}"
+    form = f"{sign}.{digits}f"
+    bounds = f" [{interval.low:{form}}, {interval.high:{form}}]" if interval else ""
+    return f"{value:{form}}{bounds}"
 
 
-def difference_text(entry: Entry) -> str:
+def difference_text(entry: Entry, digits: int = 1) -> str:
     one = entry.difference
     if one is None or one.difference is None:
         return ""
-    return with_interval(one.difference, one.interval, "+")
+    return with_interval(one.difference, one.interval, "+", digits)
 
 
 def p_text(p: float | None) -> str:

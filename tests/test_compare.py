@@ -109,6 +109,13 @@ def test_missing_tasks_are_named(folders, tmp_path):
     assert "B: no mean of 4, without jsquad" in output
 
 
+def test_own_rows_beside_published_scores_tell_their_data(folders):
+    line = next(
+        line for line in invoke(*folders).output.splitlines() if line.startswith("A") and "jnli 1.3" in line
+    )
+    assert "jnli 1.3, 1,000 items" in line
+
+
 def test_perplexity_stands_apart(folders):
     output = invoke(*folders).output
     assert "shown, never decisive" in output

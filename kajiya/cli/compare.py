@@ -75,8 +75,10 @@ def _open(text: str) -> "Evaluation":
     """An evaluation folder, or the evaluation of a registered version."""
     from kajiya.evaluation_results import load_evaluation
 
-    if Path(text).is_dir():
-        return load_evaluation(Path(text), Path(text).as_posix())
+    folder = Path(text)
+    if folder.is_dir():
+        beside = folder.resolve().parent.parent / "judgements" / folder.resolve().name  # as a recipe has them
+        return load_evaluation(folder, folder.as_posix(), beside if beside.is_dir() else None)
     if not _means_version(text):
         raise KajiyaError(
             f"{text}: no such folder, and no version such as kajiya-smoke/3 or kajiya-smoke@champion."
@@ -86,7 +88,8 @@ def _open(text: str) -> "Evaluation":
 
     found = find_version(text)
     variant = f" ({found.variant})" if found.variant else ""
-    return load_evaluation(fetch_evaluation(found), f"{found.name}/{found.version}{variant}")
+    evaluation, judged = fetch_evaluation(found)
+    return load_evaluation(evaluation, f"{found.name}/{found.version}{variant}", judged)
 
 
 def _means_version(text: str) -> bool:

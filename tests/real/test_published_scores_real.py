@@ -1,6 +1,7 @@
 """The published scores are those of the sources' tables."""
 
 import csv
+import json
 import os
 from pathlib import Path
 
@@ -65,3 +66,14 @@ def test_rakuten_rows_are_those_of_the_model_card():
     for row, own in zip(table("rakuten_modelcard_instruct.csv"), rows_from("Rakuten"), strict=True):
         assert own.scores == {task: float(row[column]) for column, task in RAKUTEN.items()}
         assert own.means == {"8": float(row["avg8"])}
+
+
+def test_judged_means_are_those_of_the_judgements():
+    for own, file in zip(
+        rows_from("Lightblue"),
+        ("elyza__ELYZA-japanese-Llama-2-13b-instruct", "meta-llama__Llama-2-7b-chat-hf"),
+        strict=True,
+    ):
+        text = (DATA / "elyza_judgements" / f"{file}.json").read_text(encoding="utf-8")
+        scores = [json.loads(line)["score"] for line in text.splitlines()]
+        assert own.judged == {"elyza_tasks_100": pytest.approx(sum(scores) / 100)}
