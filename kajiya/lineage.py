@@ -145,8 +145,12 @@ def collect_lineages(models: Path, root: Path) -> dict[str, Lineage]:
     lineages: dict[str, Lineage] = {}
     for variant, parent in read.parents().items():
         model, scores = models / variant, models / "evaluation" / variant
-        gates = [(models / "gates" / variant).as_posix()] if parent else []
-        records = _stage_records(stages, [model.as_posix(), scores.as_posix(), *gates], root)
+        targets = [model.as_posix(), scores.as_posix()]
+        if parent:
+            targets.append((models / "gates" / variant).as_posix())
+        if variant in read.judged:
+            targets.append((models / "judgements" / variant).as_posix())
+        records = _stage_records(stages, targets, root)
         if parent:
             _check_parent(records, model.as_posix(), (models / parent).as_posix(), recipe_file)
         lineages[variant] = Lineage(

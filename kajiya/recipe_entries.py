@@ -6,6 +6,7 @@ from typing import Any
 from kajiya.recipe_file import DATA, LISTS, Recipe
 
 VARIANTS = "variants"
+JUDGED = "judged"
 RECIPES = "recipes"
 GATES = "gates"
 
@@ -19,6 +20,7 @@ def entries_of(name: str, recipe: Recipe, base: str) -> Entries:
         RECIPES: {name: {"base": base}},
         **{one: {} for one in (*LISTS.values(), VARIANTS, GATES)},
     }
+    found[JUDGED] = {f"{name}-{variant}": {"recipe": name, "name": variant} for variant in recipe.judged}
     for variant, parent in recipe.parents().items():
         item = {"recipe": name, "name": variant}
         found[VARIANTS][f"{name}-{variant}"] = item
@@ -35,7 +37,7 @@ def entries_of(name: str, recipe: Recipe, base: str) -> Entries:
 def entries_in(params: Mapping[str, Any], name: str) -> Entries:
     """What params.yaml holds for a recipe now."""
     found: Entries = {RECIPES: {key: one for key, one in (params.get(RECIPES) or {}).items() if key == name}}
-    for listing in (*LISTS.values(), VARIANTS, GATES):
+    for listing in (*LISTS.values(), VARIANTS, GATES, JUDGED):
         items = (params.get(listing) or {}).items()
         found[listing] = {key: one for key, one in items if one.get("recipe") == name}
     return found

@@ -24,10 +24,12 @@ LISTS = {"sft": "tunings", "dpo": "preferences", "quantize": "quantizations"}
 DATA = {"sft": "instructions", "dpo": "pairs"}
 """What a variant of such a section must name beside its parent."""
 
-STAGES = ("tokenizer", "tokenize", "pretrain", "sft", "dpo", "quantize", "evaluate", "gate", "register")
+STAGES = (
+    "tokenizer", "tokenize", "pretrain", "sft", "dpo", "quantize", "evaluate", "gate", "answer", "judge", "register",
+)  # fmt: skip
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.]*(-[a-z0-9.]+)*")
-_TAKEN = {BASE, "tokenizer", "tokens", "evaluation", "gates"}  # folders of models/<recipe>/
+_TAKEN = {BASE, "tokenizer", "tokens", "evaluation", "gates", "answers", "judgements"}  # folders of models/<recipe>/
 
 
 class Variant(Settings):
@@ -122,6 +124,8 @@ class Recipe(Settings):
     """Sources of the corpus that it is made from, in the order in which dedupe keeps copies."""
     variants: dict[str, Variant] = Field(default_factory=dict)
     """Every variant beside `base`; its settings stand under its name in `sft`, `dpo` or `quantize`."""
+    judged: tuple[str, ...] = ()
+    """Variants whose answers an LLM judges; where it is reached is environment (KAJIYA_JUDGE_URL)."""
     tokenizer: dict[str, Any] = Field(default_factory=dict)
     """Settings of the stage `tokenizer`; so with those that follow."""
     tokenize: dict[str, Any] = Field(default_factory=dict)
@@ -131,6 +135,8 @@ class Recipe(Settings):
     quantize: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
     gate: dict[str, Any] = Field(default_factory=dict)
+    answer: dict[str, Any] = Field(default_factory=dict)
+    judge: dict[str, Any] = Field(default_factory=dict)
     register_: dict[str, Any] = Field(default_factory=dict, alias="register")
 
     @property
@@ -210,6 +216,7 @@ def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
         for name in recipe.gate.get("variants") or ()
         if name not in recipe.variants
     ]
+    found += [(["judged"], problem) for problem in _problems_of_judging(recipe)]
     replayed = (recipe.pretrain.get("replay") or {}).get("sources") or ()
     if recipe.sources and (strange := sorted(set(replayed) - recipe.sources.keys())):
         found.append((["pretrain", "replay", "sources"], f"no source `{strange[0]}` under `sources`."))
@@ -217,6 +224,25 @@ def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
     if strange := sorted(weighted - recipe.sources.keys()):
         found.append((["tokenize", "weights"], f"no source `{strange[0]}` under `sources`."))
     return found
+
+
+def _problems_of_judging(recipe: Recipe) -> list[str]:
+    known = recipe.parents()
+    problems = [
+        f"no variant `{name}`. There are: {', '.join(known)}." for name in recipe.judged if name not in known
+    ]
+    problems += [
+        f"`{name}` is not tuned, and from scratch: it has no chat template to be asked through. Take it out."
+        for name in recipe.judged
+        if name in known and recipe.base is None and not recipe.is_tuned(name)
+    ]
+    if len(set(recipe.judged)) < len(recipe.judged):
+        problems.append("a variant is named twice. Keep one.")
+    if recipe.judged and not recipe.judge.get("model"):
+        problems.append("name the judge: `judge: {model: ...}`, as its endpoint calls it.")
+    if recipe.judged and "answer" not in recipe.model_fields_set:
+        problems.append("add the section `answer: {}`: DVC watches it.")
+    return problems
 
 
 def _problem_of_folder(folder: str) -> str | None:

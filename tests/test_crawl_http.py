@@ -14,8 +14,9 @@ import pytest
 from crawl_world import Source, serve_source
 
 from components.crawl.download import Expected, download
-from components.crawl.http import Client, body_of, retry_after_seconds, shown
+from components.crawl.http import Client, body_of, shown
 from kajiya.errors import KajiyaError, PassingError
+from kajiya.retry_after import retry_after_seconds
 
 CONTENT = random.Random(1).randbytes(300_000)
 SHA1 = hashlib.sha1(CONTENT).hexdigest()

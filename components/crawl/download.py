@@ -23,9 +23,9 @@ from components.crawl.http import (
     refuse_encoding,
     shown,
     transport_trouble,
-    whole_number,
 )
 from kajiya.errors import KajiyaError
+from kajiya.retry_after import whole_number
 
 # A wrong checksum may come from a broken cache on the way, and the next one may meet another.
 CHECKSUM_TRIES = 3

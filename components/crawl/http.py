@@ -10,10 +10,7 @@ No message shows what is secret in an address: see `shown`. A source cannot send
 network that it runs in: see `Client`.
 """
 
-import datetime
-import email.utils
 import os
-import re
 import ssl
 import time
 import zlib
@@ -26,6 +23,7 @@ import httpx
 from components.crawl.networks import networks
 from kajiya import __version__
 from kajiya.errors import KajiyaError, PassingError, without_secrets
+from kajiya.retry_after import retry_after_seconds
 
 Answer = TypeVar("Answer")
 
@@ -244,26 +242,6 @@ def asked_url(response: httpx.Response) -> str:
 def shown(url: str) -> str:
     """An address without password and keys, fit for a message."""
     return without_secrets(url)
-
-
-def retry_after_seconds(header: str | None) -> float | None:
-    """Retry-After as seconds from now: it comes as a number or as an HTTP date (RFC 9110, 10.2.3)."""
-    if not header:
-        return None
-    if (seconds := whole_number(header)) is not None:
-        return float(seconds)
-    try:
-        moment = email.utils.parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
-
-
-def whole_number(header: str | None) -> int | None:
-    """A count as headers state it: ASCII digits (`str.isdigit` takes `²` too), and not thousands of them."""
-    return int(header) if header and re.fullmatch(r"\s*[0-9]{1,18}\s*", header) else None
 
 
 def is_loopback(url: str) -> bool:

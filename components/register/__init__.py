@@ -63,7 +63,8 @@ def prepare(config: RegisterSettings, lineage: Lineage, models: Path, folder: Pa
     model, evaluation = models / lineage.variant, models / "evaluation" / lineage.variant
     results = read_json(evaluation / "results.json")
     size = weights_bytes(model)
-    scores = flatten(results)
+    judged = judgements_of(lineage, models)
+    scores = flatten(results) | (flatten(read_json(judged / "scores.json")["sets"], "judged") if judged else {})
     curve = read_curve(model)
     report = lineage_report(lineage, model)
     gate = models / "gates" / lineage.variant
@@ -77,6 +78,8 @@ def prepare(config: RegisterSettings, lineage: Lineage, models: Path, folder: Pa
         write_file(folder / "code.patch", lineage.code.patch)
     plot_loss(curve, f"{lineage.recipe} {lineage.variant}", folder / "plots" / "loss.png")
     _copy_records(lineage, evaluation, folder)
+    for file in sorted(judged.iterdir()) if judged else ():
+        write_file(folder / "judgements" / file.name, file.read_bytes())
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     files |= {f"model/{name}": model / name for name in lineage.model_files}
     return Candidate(
@@ -93,6 +96,13 @@ def prepare(config: RegisterSettings, lineage: Lineage, models: Path, folder: Pa
         description=f"{lineage.recipe} {lineage.variant}: see model_card.md in the source run.",
         verdict=verdict,
     )
+
+
+def judgements_of(lineage: Lineage, models: Path) -> Path | None:
+    """The folder of what a judge said of the variant, if the lineage has one."""
+    folder = models / "judgements" / lineage.variant
+    made = {out.path for stage in lineage.stages for out in stage.outputs}
+    return folder if folder.as_posix() in made else None
 
 
 def lineage_report(lineage: Lineage, model: Path) -> Report:
@@ -133,5 +143,7 @@ def _figures(candidate: Candidate) -> dict[str, object]:
     return {
         "lineage": candidate.lineage.digest(),
         "weights_bytes": int(candidate.scores["weights_bytes"]),
-        "scores": {name: value for name, value in candidate.scores.items() if name.startswith("tasks/")},
+        "scores": {
+            name: value for name, value in candidate.scores.items() if name.startswith(("tasks/", "judged/"))
+        },
     }

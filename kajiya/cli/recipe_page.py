@@ -48,6 +48,8 @@ def _variants(recipe: Recipe) -> Iterator[str]:
         data = (made.instructions or made.pairs) if made else None
         start = parent or (recipe.base.hub if recipe.base else "random weights")
         yield f"  {variant}: {recipe.stage_of(variant)} of {start}{f' on {data}' if data else ''}"
+    if recipe.judged:
+        yield f"  judged by {recipe.judge['model']}: {', '.join(recipe.judged)} (KAJIYA_JUDGE_URL)"
 
 
 def _gates(recipe: Recipe) -> Iterator[str]:

@@ -27,6 +27,7 @@ _MIXED_TOKENS = 30_000
 _SAMPLE = "data/sample"
 _BROUGHT = "inputs/shrunk-conversations"
 
+_NOT_JUDGED = "nothing: a trial has no endpoint to ask, and the sample no questions for a judge"
 _STORED = "stored, not nf4: bitsandbytes (kajiya[qlora]) is not installed here"
 
 
@@ -39,6 +40,8 @@ def shrink(
     has_nf4: whether this machine can hold weights in 4 bits while they are tuned.
     """
     instead = {} if has_nf4 else dict.fromkeys(_held_in_nf4(recipe), _STORED)
+    if recipe.judged:
+        instead["judged"] = _NOT_JUDGED
     return {
         "description": f"{name} at toy size, to try its pipeline: {' '.join(recipe.description.split())}",
         "shrunk": {"recipe": name, "sha256": sha256, **({"instead": instead} if instead else {})},

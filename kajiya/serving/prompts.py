@@ -7,8 +7,8 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from kajiya.errors import KajiyaError
+from kajiya.lm import endings
 from kajiya.lm.conversations import control_token_in
-from kajiya.lm.tokenizer import ROLE_TOKENS
 from kajiya.serving.models import Served
 
 Turns = list[dict[str, str]]
@@ -76,47 +76,10 @@ def _longest_piece(tokenizer: PreTrainedTokenizerFast) -> int:
 
 
 def end_tokens(served: Served) -> set[int]:
-    """Tokens at which an answer ends: those of the generation config, the tokenizer's, the marks of speakers."""
-    configured = served.model.generation_config.eos_token_id
-    ends = {configured} if isinstance(configured, int) else set(configured or ())
-    known = served.pieces.get_vocab()
-    marks = {known[token] for token in ROLE_TOKENS.values() if token in known}
-    return {end for end in (*ends, *marks, served.tokenizer.eos_token_id) if end is not None}
+    """Tokens at which an answer ends."""
+    return endings.end_tokens(served.model, served.tokenizer)
 
 
 def speaker_marks(served: Served) -> tuple[set[int], list[str]]:
-    """(tokens, strings) that the template puts between two turns: there a model goes on for its user."""
-    return _marks(served.tokenizer) if served.has_template else (set(), [])
-
-
-@lru_cache(maxsize=4)
-def _marks(tokenizer: PreTrainedTokenizerFast) -> tuple[set[int], list[str]]:
-    question, answer, next_question = "questiontext", "answertext", "nexttext"
-    turns = [
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": answer},
-        {"role": "user", "content": next_question},
-    ]
-    try:
-        between = (
-            _rendered(tokenizer, turns, generation=False).partition(answer)[2].partition(next_question)[0]
-        )
-        before = _rendered(tokenizer, turns[:1], generation=True).partition(question)[2]
-    except (TemplateError, TypeError, ValueError):  # a template that wants other conversations
-        return set(), []
-    tokens: set[int] = set()
-    strings: list[str] = []
-    for part in (between, before):
-        special = [token for token in tokenizer.all_special_tokens if token in part]
-        tokens |= {int(tokenizer.convert_tokens_to_ids(token)) for token in special}
-        text = part
-        for token in special:
-            text = text.replace(token, "")
-        # Beside a token of its own ("<|im_start|>user") the words say nothing new, and stand in answers.
-        if text.strip() and not set(special) - {tokenizer.eos_token}:
-            strings.append(text.strip())
-    return tokens, strings
-
-
-def _rendered(tokenizer: PreTrainedTokenizerFast, turns: Turns, generation: bool) -> str:
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation))
+    """(tokens, strings) that the template puts between two turns."""
+    return endings.speaker_marks(served.tokenizer) if served.has_template else (set(), [])

@@ -1,0 +1,4 @@
+from components.answer import run
+from kajiya.stage import main
+
+main(run)

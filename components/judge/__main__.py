@@ -1,0 +1,4 @@
+from components.judge import run
+from kajiya.stage import main
+
+main(run)

@@ -1,0 +1,136 @@
+"""Put every case before the judge, several at a time, and gather the verdicts."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from components.judge.cases import Case, body, digest, follow_up, shuffled
+from components.judge.costs import Bill, check_affordable, estimate
+from components.judge.endpoint import Endpoint, Reply, parallel_requests
+from components.judge.replies import ReplyLog
+from components.judge.settings import JudgeSettings
+from components.judge.verdict import looks_like_a_verdict, read_score
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that the judge wrote about a case, and the score that was read in the last reply."""
+
+    case: Case
+    request: str
+    """Digest of the first request."""
+    replies: tuple[Reply, ...]
+    score: float | None
+    """None: no reply held a score that could be read."""
+
+    def record(self, config: JudgeSettings) -> dict[str, Any]:
+        """A line of judgements.jsonl. `generator` says who wrote the text: policy.yaml decides what it may be used for."""
+        low, high = self.case.scale
+        return {
+            "set": self.case.set,
+            "id": self.case.id,
+            "category": self.case.category,
+            "turn": self.case.turn,
+            "sample": self.case.sample,
+            "generator": config.model,
+            "prompt": {**self.case.prompts.identity, "kind": self.case.kind},
+            "request": self.request,
+            "score": self.score,
+            "answer_holds_a_verdict": looks_like_a_verdict(self.case.answer),
+            "attempts": [{**one._asdict(), "score": read_score(one.text, low, high)} for one in self.replies],
+        }
+
+
+def judge_all(config: JudgeSettings, cases: list[Case], log: ReplyLog) -> list[Verdict]:
+    """A verdict for each case, in the order of `cases`. Replies that `log` holds are not asked for again."""
+    known = [_recalled(config, case, log) for case in cases]
+    missing = [place for place, verdict in enumerate(known) if verdict is None]
+    asked: dict[int, Verdict] = {}
+    if missing:
+        wanted = [cases[place] for place in missing]
+        expected = estimate(config, wanted)
+        check_affordable(config, expected)
+        tqdm.write(f"judge: {expected.told(config.price)}", sys.stderr)
+        if len(missing) < len(cases):
+            before = len(cases) - len(missing)
+            tqdm.write(
+                f"judge: {before:,} of {len(cases):,} verdicts were given before, and are not paid again.",
+                sys.stderr,
+            )
+        found = _asked(config, wanted, log, len(cases))
+        asked = {missing[place]: verdict for place, verdict in found.items()}
+    return [verdict or asked[place] for place, verdict in enumerate(known)]
+
+
+def _recalled(config: JudgeSettings, case: Case, log: ReplyLog) -> Verdict | None:
+    """The verdict, if every reply it takes is known."""
+    try:
+        return _judge(config, case, _Remembered(log))
+    except KeyError:
+        return None
+
+
+class _Remembered:
+    def __init__(self, log: ReplyLog) -> None:
+        self._log = log
+
+    def ask(self, key: str, _sent: dict[str, Any]) -> Reply:
+        reply = self._log.get(key)
+        if reply is None:
+            raise KeyError(key)
+        return reply
+
+
+class _Asking:
+    """Replies from the log where it has them, else from the endpoint, kept at once."""
+
+    def __init__(self, endpoint: Endpoint, log: ReplyLog) -> None:
+        self._endpoint, self._log = endpoint, log
+
+    def ask(self, key: str, sent: dict[str, Any]) -> Reply:
+        reply = self._log.get(key)
+        if reply is None:
+            reply = self._endpoint.ask(sent)
+            self._log.keep(key, reply)
+        return reply
+
+
+def _judge(config: JudgeSettings, case: Case, source: Any) -> Verdict:
+    """Ask for a score until one can be read, or the recipe says that it is enough."""
+    replies: list[Reply] = []
+    first, score = "", None
+    while score is None and len(replies) < config.asks:
+        sent = body(config, follow_up(case, replies[-1].text if replies else None))
+        key = digest(sent, case.sample, len(replies) + 1)
+        first = first or key
+        reply = source.ask(key, sent)
+        replies.append(reply)
+        score = read_score(reply.text, *case.scale)
+    return Verdict(case, first, tuple(replies), score)
+
+
+def _asked(config: JudgeSettings, cases: list[Case], log: ReplyLog, total: int) -> dict[int, Verdict]:
+    """Verdicts by place, asked in shuffled order. After a failure what is under way is let end: it is paid for."""
+    found: dict[int, Verdict] = {}
+    bill = Bill()
+    bar = tqdm(desc="judge", total=total, initial=total - len(cases), dynamic_ncols=True, mininterval=0.5)
+    with bar, Endpoint() as endpoint, ThreadPoolExecutor(parallel_requests()) as threads:
+        source = _Asking(endpoint, log)
+        futures = {
+            threads.submit(_judge, config, cases[place], source): place
+            for place in shuffled(cases, config.seed)
+        }
+        try:
+            for future in as_completed(futures):
+                verdict = found[futures[future]] = future.result()
+                for reply in verdict.replies:
+                    bill.add(reply)
+                bar.set_postfix_str(bill.told(config.price), refresh=False)
+                bar.update()
+        finally:
+            endpoint.stopping.set()
+            threads.shutdown(wait=True, cancel_futures=True)
+    return found
