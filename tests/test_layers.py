@@ -27,7 +27,7 @@ WITHOUT_INFLUENCE = {
 
 # These take only write_file from it, which writes what it is given: a model is not to be trained anew
 # because a reader of shards was changed.
-ONLY_WRITE_FILES = {"kajiya.shards": {"pretrain", "sft", "evaluate", "gate", "register"}}
+ONLY_WRITE_FILES = {"kajiya.shards": {"pretrain", "sft", "evaluate", "gate", "answer", "judge", "register"}}
 
 
 def lint_imports(root):

@@ -94,14 +94,21 @@ def test_real_base_outlives_the_making_of_a_shrunk_one(way: str, tmp_path: Path)
     assert (real / "model.safetensors").read_bytes() == b"weights"
 
 
+def test_trial_judges_nothing_and_says_so() -> None:
+    assert "ja_mt_bench" in read("elyza-7b").about.bring["inputs/evaluation"]
+    small = shrunk("elyza-7b")
+    assert "judged" not in small
+    assert "endpoint" in small["shrunk"]["instead"]["judged"]
+
+
 def test_weights_in_4_bits_are_held_as_stored_where_bitsandbytes_is_absent_and_that_is_said() -> None:
     recipe, sample = read("elyza-70b"), read("smoke").sources
     able, unable = (shrink("r", "0" * 64, recipe, sample, has_nf4) for has_nf4 in (True, False))
 
     assert able["sft"]["instruct"]["lora"]["base"] == "nf4"
-    assert "instead" not in able["shrunk"]
+    assert able["shrunk"]["instead"].keys() == {"judged"}
     assert "base" not in unable["sft"]["instruct"]["lora"]
-    assert unable["shrunk"]["instead"].keys() == {"sft.instruct.lora.base"}
+    assert unable["shrunk"]["instead"].keys() == {"sft.instruct.lora.base", "judged"}
 
 
 def test_recipe_that_stops_at_forbidden_records_gets_such_as_have_none() -> None:

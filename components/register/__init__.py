@@ -64,7 +64,9 @@ def prepare(config: RegisterSettings, lineage: Lineage, models: Path, folder: Pa
     results = read_json(evaluation / "results.json")
     size = weights_bytes(model)
     judged = judgements_of(lineage, models)
-    scores = flatten(results) | (flatten(read_json(judged / "scores.json")["sets"], "judged") if judged else {})
+    scores = flatten(results) | (
+        flatten(read_json(judged / "scores.json")["sets"], "judged") if judged else {}
+    )
     curve = read_curve(model)
     report = lineage_report(lineage, model)
     gate = models / "gates" / lineage.variant
