@@ -22,29 +22,28 @@ _NAMED = re.compile(
     r"(?:japanese_)?(?P<split>train|valid|validation|val|dev|test)(?:[-_](?P<version>.+))?\.(?:json|jsonl)"
 )
 _SPLITS = {"validation": "valid", "val": "valid", "dev": "valid"}
-# The names that a set is published under, and the split each is.
-PUBLISHED: dict[str, list[tuple[re.Pattern[str], str]]] = {
-    "elyza_tasks_100": [(re.compile(r"(?:dataset|test)\.jsonl"), "test")],
-    # The whole set, or the part without mathematics and programs.
-    "ja_mt_bench": [
-        (re.compile(r"question_full\.jsonl"), "test"),
-        (re.compile(r"question\.jsonl"), "without_math_coding"),
-    ],
+PUBLISHED = {
+    "elyza_tasks_100": ("dataset.jsonl", "test.jsonl"),
+    # The whole set, or else the part without mathematics and programs.
+    "ja_mt_bench": ("question_full.jsonl", "question.jsonl"),
 }
+"""The names that a set's one file is published under, the first in the folder taken: all are its `test` split."""
 _LANGUAGES = re.compile(r"mgsm_(?P<language>[a-z]{2})\.tsv")
 JAQKET_PASSAGES = 5
 """Of the hundred found: as many as the published scores show a model."""
 
 
-def split_of(name: str, file: str) -> tuple[str, str] | None:
-    """(split, version) of a file of set `name`; the version is empty where the file name has none."""
-    if name in PUBLISHED:
-        found = [split for pattern, split in PUBLISHED[name] if pattern.fullmatch(file)]
-        return (found[0], "") if found else None
+def split_of(file: str) -> tuple[str, str] | None:
+    """(split, version) of a file by its name; the version is empty where the file name has none."""
     match = _NAMED.fullmatch(file)
     if not match:
         return None
     return _SPLITS.get(match["split"], match["split"]), match["version"] or ""
+
+
+def split_named(folder: str) -> str | None:
+    """The split that a folder of tables is, by its name (MMLU); None for any other."""
+    return _SPLITS.get(folder, folder) if folder in {"train", "valid", "test", *_SPLITS} else None
 
 
 def language_of(file: str) -> str | None:

@@ -83,8 +83,10 @@ def find_sets(folder: Path) -> dict[str, Splits]:
     found: dict[str, Splits] = {}
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         data = sorted(one for one in path.iterdir() if one.suffix in _DATA)
-        folders = [one for one in path.iterdir() if one.is_dir()]
-        if path.name not in RECORDS and not data and folders:
+        folders = sorted(one for one in path.iterdir() if one.is_dir())
+        if folders and not data and all(forms.split_named(one.name) for one in folders):
+            found[path.name] = {str(forms.split_named(one.name)): one for one in folders}
+        elif path.name not in RECORDS and not data and folders:
             found |= {f"{path.name}/{name}": splits for name, splits in find_sets(path).items()}
         else:
             found |= _sets_of(path, data)
@@ -93,6 +95,12 @@ def find_sets(folder: Path) -> dict[str, Splits]:
 
 def _sets_of(folder: Path, data: list[Path]) -> dict[str, Splits]:
     """The set in one folder; of MGSM's tables one set per language, Japanese as `mgsm`."""
+    if folder.name in forms.PUBLISHED:  # their folders hold answers and prompts of judges too
+        files = [folder / name for name in forms.PUBLISHED[folder.name] if folder / name in data]
+        if not files:
+            names = " or ".join(forms.PUBLISHED[folder.name])
+            raise KajiyaError(f"{folder}: no {names} here. Add it or remove the folder.")
+        return {folder.name: {"test": files[0]}}
     tables = [path for path in data if path.suffix == ".csv"]
     languages = {path: language for path in data if (language := forms.language_of(path.name))}
     found: dict[str, Splits] = {
@@ -101,10 +109,8 @@ def _sets_of(folder: Path, data: list[Path]) -> dict[str, Splits]:
     }
     splits: Splits = {"test": folder} if tables else {}
     for path in (one for one in data if one not in languages and one not in tables):
-        known = forms.split_of(folder.name, path.name)
+        known = forms.split_of(path.name)
         if known is None:
-            if folder.name in forms.PUBLISHED:  # their folders hold answers and prompts of judges too
-                continue
             raise KajiyaError(
                 f"{path}: name it <split>-<version>.json, such as valid-v1.3.json; splits: train, valid, test."
             )
@@ -167,6 +173,11 @@ def load_set(folder: Path, name: str, split: str) -> EvaluationSet:
     return load_file(name, split, splits[split])
 
 
+def load_asked(folder: Path, name: str) -> EvaluationSet:
+    """The split of a set that models are measured on."""
+    return load_set(folder, name, evaluation_split(list_splits(folder, name)))
+
+
 def load_all(folder: Path) -> Iterator[EvaluationSet]:
     """Every split of every set in the folder."""
     for name in list_sets(folder):
@@ -188,7 +199,7 @@ def load_file(name: str, split: str, path: Path) -> EvaluationSet:
     if not items:
         raise KajiyaError(f"{path}: no items. Fill the file or remove it.")
     _check_ids(items, path)
-    known = forms.split_of(name.rpartition("/")[2], path.name)
+    known = forms.split_of(path.name)
     sha256 = digest.hexdigest()
     version = (known[1] if known else "") or f"sha256-{sha256[:12]}"
     return EvaluationSet(name, split, version, sha256, tuple(items))

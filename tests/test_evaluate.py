@@ -138,7 +138,12 @@ def test_results_carry_scores_with_data_version_prompt_version_and_shots(world: 
     }
     assert results["tasks"]["jcommonsenseqa"]["2"]["n"] == 6
     content = (world / "sets" / "jnli" / "valid-v1.2.json").read_bytes()
-    expected = {"split": "valid", "version": "v1.2", "sha256": hashlib.sha256(content).hexdigest()}
+    expected = {
+        "split": "valid",
+        "version": "v1.2",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "items": 4,
+    }
     assert results["data_versions"]["jnli"] == expected
     assert results["data_versions"]["jcommonsenseqa"]["examples"]["version"] == "v1.3"
 

@@ -178,3 +178,21 @@ def test_examples_come_from_the_development_split_where_there_is_no_training_spl
     loaded = load_sets(asking("cities", shots={"cities": (2,)}), tmp_path)["cities"]
     assert [loaded[part].items[0].question for part in ("valid", "train")] == ["市0は？", "県0は？"]
     assert json.dumps(versions(loaded)).count("sha256-") == 2
+
+
+def test_folders_of_tables_are_the_splits_of_one_set(tmp_path: Path) -> None:
+    for split, city in (("dev", "松山市"), ("test", "青森市")):
+        (tmp_path / "mmlu" / split).mkdir(parents=True)
+        (tmp_path / "mmlu" / split / f"cities_{split}.csv").write_text(f"市は？,{city},川,海,山,A\n")
+    loaded = load_sets(asking("mmlu", shots={"mmlu": (1,)}), tmp_path)["mmlu"]
+    assert [loaded[part].items[0].choices[0] for part in ("valid", "train")] == ["青森市", "松山市"]
+    assert loaded["valid"].items[0].id == "cities_test:1"
+
+
+def test_of_mt_bench_the_whole_set_is_read_where_both_files_are(tmp_path: Path) -> None:
+    for name, count in (("question", 1), ("question_full", 2)):
+        records = [{"question_id": k, "category": "math", "turns": ["一", "二"]} for k in range(count)]
+        write_lines(tmp_path / "ja_mt_bench" / f"{name}.jsonl", records)
+    assert [len(one.items) for one in load_all(tmp_path)] == [2]
+    (tmp_path / "ja_mt_bench" / "question_full.jsonl").unlink()
+    assert [len(one.items) for one in load_all(tmp_path)] == [1]

@@ -35,11 +35,14 @@ def shots_of(config: "EvaluateSettings", task: str) -> tuple[int, ...]:
 def versions(splits: dict[str, EvaluationSet]) -> dict[str, Any]:
     """Of the items asked, and of the split the examples come from where it is another file."""
     asked = splits["valid"]
-    found: dict[str, Any] = {"split": asked.split, "version": asked.version, "sha256": asked.sha256}
+    found = _version(asked)
     if "train" in splits:
-        train = splits["train"]
-        found["examples"] = {"split": train.split, "version": train.version, "sha256": train.sha256}
+        found["examples"] = _version(splits["train"])
     return found
+
+
+def _version(one: EvaluationSet) -> dict[str, Any]:
+    return {"split": one.split, "version": one.version, "sha256": one.sha256, "items": len(one.items)}
 
 
 def _check_skips(config: "EvaluateSettings", folder: Path, found: dict[str, Splits]) -> None:

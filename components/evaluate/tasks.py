@@ -24,6 +24,7 @@ from components.evaluate.metrics import (
     balanced_accuracy,
     label_scores,
 )
+from components.evaluate.rouge import tagger
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_items import (
     JAQKET,
@@ -106,6 +107,8 @@ def build_task(name: str, shots: int, config: "EvaluateSettings", sets: "Sets") 
             f"evaluate.tasks: {name} is a set of {kind.__name__} records, which no task here asks. Take it out of the"
             " list: texts are for perplexity, open questions for a judge."
         )
+    if kind is XLSum:
+        tagger()  # fails now where it is missing, and not when all summaries are written
     examples = "train" if "train" in loaded else "valid"
     _check_shots(name, shots, loaded[examples])
     version = config.prompts_of.get(name, config.prompts)

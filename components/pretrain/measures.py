@@ -20,7 +20,7 @@ from components.pretrain.engine import Engine
 from components.pretrain.forgetting import ACCURACY, PERPLEXITY, TEXT, ChoiceTask, ForgettingSettings
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_items import Item, JCommonsenseQA, MultipleChoice, Text
-from kajiya.evaluation_sets import list_sets, list_splits, load_set
+from kajiya.evaluation_sets import list_sets, list_splits, load_asked, load_set
 from kajiya.lm.packing import order
 from kajiya.lm.tokenizer import encode_documents, end_of_sequence, load_tokenizer
 
@@ -196,7 +196,7 @@ class _Encoder:
 
 
 def _encode_task(name: str, task: ChoiceTask, folder: Path, encoder: _Encoder, seed: int) -> Task:
-    items = load_set(folder, name, "valid").items
+    items = load_asked(folder, name).items
     chosen = np.sort(order(seed, 0, len(items))[: task.items])
     before = _examples(name, task, folder, seed)
     questions = [_question(items[index], name) for index in chosen]
@@ -235,7 +235,7 @@ def _question(item: Item, name: str) -> Question:
 
 
 def _texts(folder: Path, name: str) -> list[str]:
-    items: tuple[Any, ...] = load_set(folder, name, "valid").items
+    items: tuple[Any, ...] = load_asked(folder, name).items
     if not isinstance(items[0], Text):
         raise KajiyaError(
             f"pretrain.forgetting.texts: the set {name} is not one of texts. Multiple choice belongs under `tasks`."

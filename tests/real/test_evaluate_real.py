@@ -83,7 +83,6 @@ def test_every_published_file_is_read_whole_and_the_corpus_cleared_of_it(sets: P
         ("elyza_tasks_100", "test"): 100,
         ("gsm8k", "test"): 1319,
         ("ja_mt_bench", "test"): 80,
-        ("ja_mt_bench", "without_math_coding"): 60,
         ("mgsm", "test"): 250,
         ("mgsm_en", "test"): 250,
     }

@@ -29,7 +29,7 @@ class TuningSettings(Settings):
     with an error at the first."""
     evaluation_overlap: OverlapSettings = OverlapSettings()
     """Records that hold an item of the evaluation sets are left out."""
-    evaluation_splits: tuple[str, ...] = ("valid",)
+    evaluation_splits: tuple[str, ...] = ("valid", "test")
     """Splits of the evaluation sets to keep out: those that models are measured on. Tuning on `train` is fair."""
     max_tokens: int = Field(2048, ge=8)
     """Longest conversation in tokens; a longer one is left out whole: cut, it would teach to stop short."""
