@@ -35,6 +35,14 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
     """The versions, then the published scores that have something in a column, the best first."""
 
+    def notes(self) -> list[str]:
+        """What is odd about a published row, and which data the versions were asked: below the table, once each."""
+        whose: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.note:
+                whose.setdefault(row.note, []).append(row.model if row.mark == PUBLISHED else row.mark)
+        return [f"{', '.join(names)}: {note}" for note, names in whose.items()]
+
     @staticmethod
     def label(column: str) -> str:
         """`jnli@3` of a task, as a scoreboard names its rows."""

@@ -89,7 +89,7 @@ def make_scoreboard(
             comparisons.append(pair(versions[0], other, SEED))
         except KajiyaError as error:
             if not unpaired:
-                raise
+                raise KajiyaError(f"{error}\n`--unpaired` shows their scores without differences.") from None
             comparisons.append(None)
             warnings.append(str(error))
     warnings += [line for one in comparisons if one for line in one.warnings]

@@ -109,11 +109,10 @@ def test_missing_tasks_are_named(folders, tmp_path):
     assert "B: no mean of 4, without jsquad" in output
 
 
-def test_own_rows_beside_published_scores_tell_their_data(folders):
-    line = next(
-        line for line in invoke(*folders).output.splitlines() if line.startswith("A") and "jnli 1.3" in line
-    )
-    assert "jnli 1.3, 1,000 items" in line
+def test_versions_beside_published_scores_tell_their_data(folders):
+    note = next(line for line in invoke(*folders).output.splitlines() if "jnli 1.3" in line)
+    assert note.startswith("A, B: ")
+    assert "jnli 1.3, 1,000 items" in note
 
 
 def test_perplexity_stands_apart(folders):
@@ -145,6 +144,7 @@ def test_what_was_asked_otherwise_is_refused_unless_the_scores_alone_are_wanted(
     other = write_evaluation(tmp_path / "other", WORSE, prompts="0.3")
     refused = invoke(folders[0], other)
     assert refused.exit_code == 2
+    assert "`--unpaired` shows" in refused.output
     assert "prompt version of jnli with 3 shots: 0.2 against 0.3" in refused.output
     shown = invoke(folders[0], other, "--unpaired")
     assert shown.exit_code == 0
