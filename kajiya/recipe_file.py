@@ -29,7 +29,15 @@ STAGES = (
 )  # fmt: skip
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.]*(-[a-z0-9.]+)*")
-_TAKEN = {BASE, "tokenizer", "tokens", "evaluation", "gates", "answers", "judgements"}  # folders of models/<recipe>/
+_TAKEN = {
+    BASE,
+    "tokenizer",
+    "tokens",
+    "evaluation",
+    "gates",
+    "answers",
+    "judgements",
+}  # folders of models/<recipe>/
 
 
 class Variant(Settings):

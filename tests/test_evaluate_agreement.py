@@ -124,7 +124,7 @@ def test_every_wording_of_ours_gives_what_plain_lm_eval_gives(
     plain = evaluate(plain_model, {"tasks": same}, bootstrap_iters=0)
     for name in tasks:
         compare([one for one in predictions if one["task"] == name], plain["samples"][name])
-        assert scores[name]["1"]["prompts"] == prompts
+        assert scores[name]["1"]["prompts"] == f"{prompts}, cut as lm-eval"
 
 
 def cities(

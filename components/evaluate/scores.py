@@ -62,7 +62,7 @@ def score_tasks(
         scores.setdefault(name, {})[shots] = found | {
             "main": main_metric(name, metrics),
             "intervals": _intervals(metrics, made, config.seed),
-            "prompts": task.prompts,
+            "prompts": _wording(config, task),
             "truncated": len(model.truncated[key]),
             "merged": model.merged[key],
         }
@@ -107,6 +107,14 @@ def _main_values(scores: Scores, predictions: list[Prediction]) -> dict[tuple[st
 def chosen_items(count: int, limit: int | None, seed: int) -> list[int]:
     """Indexes of the items to ask, in order. A larger limit keeps the items of a smaller one."""
     return sorted(int(index) for index in order(seed, 0, count)[:limit])
+
+
+def _wording(config: "EvaluateSettings", task: LocalTask) -> str:
+    """Version of the prompts, and how they are cut where it is not as usual: such scores do not compare."""
+    cut = _cut_as_harness(config, task)
+    if cut == task.prompts.startswith("harness"):
+        return task.prompts
+    return f"{task.prompts}, cut {'as lm-eval' if cut else 'at shared tokens'}"
 
 
 def _cut_as_harness(config: "EvaluateSettings", task: LocalTask) -> bool:
