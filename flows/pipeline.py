@@ -18,14 +18,19 @@ from flows.walk import Outcome, Walk
 from kajiya.notice import notice_seconds
 
 
-def run_flow(walk: Walk, jobs: int) -> None:
-    """Walk the graph, `jobs` stages at a time; what came of each stage stands in walk.outcomes."""
+def run_flow(walk: Walk, jobs: int) -> str | None:
+    """Walk the graph, `jobs` stages at a time; what came of each stage stands in walk.outcomes.
+
+    Returns the id of the flow run.
+    """
     # The heartbeat thread sleeps on at the end of a flow: a second lost, for a process that a
     # person watches anyway.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         state = _flow(walk, jobs)(return_state=True)
     if not state.is_final() or state.is_crashed() or (state.is_failed() and not walk.failed()):
         state.result()  # no failure of a stage, but of this program or of Prefect: raises
+    run = state.state_details.flow_run_id
+    return str(run) if run else None
 
 
 def _flow(walk: Walk, jobs: int) -> Flow[[], State[None]]:

@@ -29,6 +29,8 @@ class Ending:
     """Exit status: 0 all is well, 1 a stage failed, 130 a person stopped it."""
     moved: bool
     """Whether any stage did something."""
+    flow_run: str | None = None
+    """Id of the flow run in Prefect; None where Prefect was not needed, or a person stopped it."""
 
 
 def run(recipe: str | None, until: str | None, console: Console) -> Ending:
@@ -44,35 +46,34 @@ def run(recipe: str | None, until: str | None, console: Console) -> Ending:
         check_settings(graph, current)
         with view_on(console, len(graph)) as view:
             walk = Walk(graph, current, Processes(root), view)
-            stopped = _walk(walk, at_once, root)
+            stopped, flow_run = _walk(walk, at_once, root)
         sort_lock(repo, whole)
     print_summary(console, graph, walk.outcomes, root)
     moved = any(outcome.state != "unchanged" for outcome in walk.outcomes.values())
     if stopped:
         console.print("Stopped. Finished stages are kept: [bold]kajiya run[/bold] continues.")
         return Ending(INTERRUPTED, moved)
-    return Ending(_say_failures(console, walk), moved)
+    return Ending(_say_failures(console, walk), moved, flow_run)
 
 
-def _walk(walk: Walk, at_once: int, root: Path) -> bool:
-    """Walk; returns whether a person stopped it."""
+def _walk(walk: Walk, at_once: int, root: Path) -> tuple[bool, str | None]:
+    """Walk; returns whether a person stopped it, and the flow run."""
     prepare(root)
     if walk.unchanged >= set(walk.graph) and not server_url():
         # Nothing to run and nobody to tell: starting Prefect would take longer than all the rest.
         walk.outcomes.update(dict.fromkeys(walk.graph, Outcome("unchanged")))
-        return False
+        return False, None
     if not server_url():
         walk.view.say("Starting Prefect for this run (PREFECT_API_URL would name a server to show it in) ...")
     from flows.pipeline import run_flow  # noqa: PLC0415  (reads the environment when imported)
 
     try:
         with _sigterm_as_interrupt():
-            run_flow(walk, at_once)
+            return False, run_flow(walk, at_once)
     except KeyboardInterrupt:
-        return True
+        return True, None
     finally:
         walk.processes.close()
-    return False
 
 
 @contextmanager

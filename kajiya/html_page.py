@@ -23,7 +23,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "–"
     if isinstance(value, int) or (abs(value) >= 1e5 and value == int(value)):
         return f"{int(value):,}"
-    return f"{value:.{digits}g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
 
 
 def percent(part: int, whole: int) -> str:

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -61,6 +62,9 @@ class RegisteredVersion(BaseModel):
     tags: dict[str, str]
     metrics: dict[str, float]
     """Every number of its run by path, the last value of each."""
+    experiment_id: str = ""
+    created: str = ""
+    """When it was registered: UTC, to the minute."""
 
     @property
     def scores(self) -> dict[str, float]:
@@ -171,6 +175,12 @@ def list_versions(recipe: str | None = None) -> list[RegisteredVersion]:
     return sorted(found, key=lambda version: (version.name, version.version))
 
 
+def read_version(client: "MlflowClient", name: str, version: int) -> RegisteredVersion:
+    """One version that is known to be there."""
+    with reachable():
+        return _version(client, client.get_model_version(name, str(version)))
+
+
 def load_lineage(name: str, version: int) -> Lineage:
     """The lineage that a version carries. Raises KajiyaError naming what there is instead."""
     known = list_versions()
@@ -264,6 +274,7 @@ def _version(client: "MlflowClient", found: Any) -> RegisteredVersion:
     # Only a look-up of the single version carries its aliases, and only the run its metrics.
     version = client.get_model_version(found.name, found.version)
     parent = version.tags.get("parent_version", "")
+    run = client.get_run(version.run_id) if version.run_id else None
     return RegisteredVersion(
         name=version.name,
         version=int(version.version),
@@ -272,8 +283,14 @@ def _version(client: "MlflowClient", found: Any) -> RegisteredVersion:
         parent_version=int(parent) if parent.isdigit() else None,
         aliases=tuple(version.aliases),
         tags=version.tags,
-        metrics=client.get_run(version.run_id).data.metrics if version.run_id else {},
+        metrics=run.data.metrics if run else {},
+        experiment_id=run.info.experiment_id if run else "",
+        created=_minute(version.creation_timestamp),
     )
+
+
+def _minute(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _all_pages(search: Any, condition: str | None = None) -> Iterator[Any]:

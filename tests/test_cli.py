@@ -76,7 +76,7 @@ def test_options_are_no_settings():
         "fertility": {"--on", "--characters", "--html"},
         "recipes": set(),
         "sample": {"--serve"},
-        "report": set(),
+        "report": {"--html"},
         "audit": {"--rule", "--threshold"},  # a question: it writes nothing
         "accept": {"--yes", "--drifted"},
         "trace": set(),

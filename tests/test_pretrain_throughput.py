@@ -16,7 +16,7 @@ from components.pretrain.throughput import (
     training_flops_per_token,
 )
 from kajiya.lm.packing import TokenDataset
-from kajiya.report_training import read_lines
+from kajiya.report_pages.records import read_lines
 
 
 def llama_7b(**changes: object) -> LlamaConfig:

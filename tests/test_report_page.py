@@ -1,6 +1,5 @@
-"""The page of a recipe: every number from the files, and words where a part is missing."""
+"""The page of a recipe: every number from the files, in both languages, and words where a part is missing."""
 
-import itertools
 import json
 import re
 import shutil
@@ -8,12 +7,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
-from kajiya.line_chart import HEIGHT, RIGHT, WIDTH, line_chart, ticks
+from kajiya.errors import KajiyaError
 from kajiya.report import Report
-from kajiya.report_page import write_page
-from kajiya.report_training import forgetting_table
+from kajiya.report_pages import recipe_page
+from kajiya.report_pages.curves import thinned
+from kajiya.report_pages.dot_chart import Dot, DotRow, dot_chart
+from kajiya.report_pages.training import forgetting_table
+from kajiya.report_pages.words import FILE, Words
+from kajiya.run_record import PRICE
 from tests.finished_project import make_project, write_report
+from tests.report_html import headings, language, outside, rows
+
+EN = Words("en")
 
 
 @pytest.fixture
@@ -24,43 +31,68 @@ def project(tmp_path, monkeypatch):
     root = make_project(tmp_path / "project", model)
     monkeypatch.chdir(root)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv(PRICE, raising=False)
     return root
 
 
 def page_of(root):
-    return (root / write_page(root, "smoke", Path("reports"))).read_text(encoding="utf-8")
+    return recipe_page(root, "smoke", Path("reports"))
 
 
-def rows(html):
-    """Every table row as the list of its cells' words."""
-    found = []
-    for row in re.findall(r"<tr.*?</tr>", html, re.DOTALL):
-        cells = re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row, re.DOTALL)
-        found.append([re.sub(r"<.*?>", "", cell).replace("&nbsp;", " ").strip() for cell in cells])
-    return found
+def english(root):
+    return language(page_of(root), "en")
+
+
+def change_results(root, variant, **changes):
+    path = root / f"models/smoke/evaluation/{variant}/results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_page_counts_documents_per_stage_and_source_with_reasons(project):
-    table = rows(page_of(project))
+    html = english(project)
 
-    assert ["decontaminate", "all sources", "6", "4", "", "2"] in table
-    assert ["", "diet", "3", "2", "", "evaluation_overlap 1"] in table
+    assert ["decontaminate", "all sources", "6", "4", "", "2"] in rows(html)
+    assert ["", "diet", "3", "2", "", "evaluation_overlap 1"] in rows(html)
+    assert "rejected 2 (33.3 %): evaluation_overlap 2" in html  # in the funnel
 
 
 def test_page_shows_scores_of_all_variants_beside_the_untrained_model_and_chance(project):
-    path = project / "models/smoke/evaluation/base/results.json"
-    results = json.loads(path.read_text())
-    results["untrained"] = {"jcommonsenseqa": {"0": {"acc": 0.19}}}
-    path.write_text(json.dumps(results))
+    change_results(project, "base", untrained={"jcommonsenseqa": {"0": {"acc": 0.19, "n": 300}}})
 
-    table = rows(page_of(project))
+    table = rows(english(project))
 
-    assert ["task", "shots", "measure", "base", "instruct", "gptq", "awq", "untrained", "chance"] in table
-    assert ["jcommonsenseqa", "0", "acc", "0.41", "0.42", "0.43", "0.44", "0.19", "0.2"] in table
+    variants = ["base", "instruct", "gptq", "awq"]
+    assert ["task", "shots", "measure", "items", *variants, "untrained", "chance"] in table
+    assert ["jcommonsenseqa", "0", "acc", "300", "41.0", "42.0", "43.0", "44.0", "19.0", "20.0"] in table
+
+
+def test_page_shows_intervals_as_numbers_and_as_whiskers(project):
+    measures = {"acc": 0.5, "n": 10, "main": "acc", "intervals": {"acc": {"low": 0.25, "high": 0.75}}}
+    change_results(project, "base", tasks={"jnli": {"3": measures}})
+
+    html = english(project)
+
+    assert any(row[:2] == ["jnli", "3"] and "50.0 (25.0 – 75.0)" in row for row in rows(html))
+    assert "<title>base: 50.0 (25.0 – 75.0)</title>" in html
+    assert "base: jnli, 3-shot: 50.0 (25.0 – 75.0) cannot be told from guessing." in html
+
+
+def test_page_shows_published_scores_only_beside_their_number_of_shots(project):
+    assert "none was published for these tasks at these numbers of shots" in english(project)
+    change_results(project, "base", tasks={"jcommonsenseqa": {"3": {"acc": 0.8, "n": 9}}})
+
+    html = english(project)
+
+    assert "kajiya did not measure them" in html
+    own, llama = (
+        next(row for row in rows(html) if row[0].startswith(name)) for name in ("base (this", "meta-llama")
+    )
+    assert own[1] == "80.00"
+    assert len(llama) == len(own)
 
 
 def test_page_draws_the_loss_of_every_training(project):
-    html = page_of(project)
+    html = english(project)
 
     assert html.count("<polyline") == 4  # base and instruct: loss and learning rate
     assert "loss 0.45" in html
@@ -72,6 +104,7 @@ TABLE = {
          "mean_accuracy": 0.5 - step / 100, "alarms": ["perplexity/english is 20"] * (step == 10)}
         for step in (0, 5, 10)
     ],
+    "alarms": 1,
     "on_bound": "raise_replay",
     "replay_raised": [{"step": 10, "share": 0.15}],
 }  # fmt: skip
@@ -80,19 +113,20 @@ TABLE = {
 def test_page_shows_what_the_base_could_and_can_still(project):
     write_report(project / "models/smoke/base", Report(figures={"forgetting": TABLE}))
 
-    html = page_of(project)
+    html = english(project)
 
     assert ["measure", "base", "step 5", "step 10", "difference"] in rows(html)
     assert ["perplexity/english", "10", "15", "20", "+10"] in rows(html)
     assert ["mean accuracy", "0.5", "0.45", "0.4", "-0.1"] in rows(html)
     assert "step 10: perplexity/english is 20" in html
     assert "to 0.15 after step 10" in html
+    assert "pretrain@smoke: bounds of forgetting were crossed 1 times." in html
 
 
 def test_page_of_many_measures_keeps_the_base_and_the_last():
     steps = [TABLE["steps"][0] | {"step": step} for step in range(0, 1010, 10)]
-    shown = forgetting_table(TABLE | {"steps": steps})["steps"]
-    assert (shown[0], shown[-1], len(shown)) == (0, 1000, 9)
+    head = forgetting_table(steps, EN).head
+    assert (head[1], head[-2], len(head)) == ("base", "step 1000", 9)
 
 
 def test_page_shows_speed_and_restarts_where_they_lie(project):
@@ -110,7 +144,7 @@ def test_page_shows_speed_and_restarts_where_they_lie(project):
     text = "".join(json.dumps(line) + "\n" for line in lines) + '{"time": "2026-01'  # cut by a kill
     (pages / "history.jsonl").write_text(text)
 
-    html = page_of(project)
+    html = english(project)
 
     assert ["tokens per second", "200", "200"] in rows(html)
     assert "History: 2 starts" in html
@@ -119,18 +153,133 @@ def test_page_shows_speed_and_restarts_where_they_lie(project):
 
 
 def test_page_shows_what_quantization_saved(project):
-    figures = {"bytes_before": 4000, "bytes_after": 1000, "bits_per_weight": 4.5, "kl_divergence": 0.01}
+    figures = {
+        "method": "gptq",
+        "group_size": 32,
+        "bytes_before": 4000,
+        "bytes_after": 1000,
+        "bytes_embeddings_before": 500,
+        "bytes_embeddings_after": 500,
+        "bits_per_weight": 4.5,
+        "kl_divergence": 0.01,
+        "weight_error": {"model.layers.0": 0.1, "model.layers.1": 0.3},
+    }
     write_report(project / "models/smoke/gptq", Report(figures=figures))
 
-    assert ["gptq", "4,000", "1,000", "4.00 times", "4.5", "–", "0.01"] in rows(page_of(project))
+    table = rows(english(project))
+
+    assert ["gptq", "gptq, 32", "4,000", "1,000", "4.00 times", "500", "500", "4.5"] in table
+    assert ["gptq", "–", "layers.1: 0.3", "0.01", "–", "–"] in table
 
 
-def test_page_shows_seconds_where_a_stage_ran_here(project):
-    (project / "data" / "decontaminated.run.json").write_text(
-        '{"seconds": 12.34, "peak_memory_bytes": 2000000000}'
+def run_took(root, out, **record):
+    (root / f"{out}.run.json").write_text(json.dumps(record))
+
+
+def test_page_adds_up_times_hours_and_money(project):
+    run_took(
+        project,
+        "models/smoke/base",
+        seconds=7200.0,
+        cpu_seconds=3600.0,
+        peak_memory_bytes=2_000_000_000,
+        accelerators=4,
+        hour_price="3 USD",
+    )
+    (project / "models/smoke/base.pages").mkdir()
+    (project / "models/smoke/base.pages/history.jsonl").write_text('{"event": "begin", "ranks": 2}\n')
+    run_took(
+        project,
+        "models/smoke/instruct",
+        seconds=1800.0,
+        cpu_seconds=900.0,
+        accelerators=4,
+        hour_price="2 USD",
     )
 
-    assert ["decontaminate", "12.3", "", "2.00 GB", "data/decontaminated"] in rows(page_of(project))
+    html = english(project)
+
+    assert ["pretrain@smoke", "7200.0", "", "1.0", "4.0", "2.00 GB", "6.00 USD"] in rows(html)
+    assert ["sft@smoke-instruct", "1800.0", "", "0.2500", "0.5000", "–", "1.00 USD"] in rows(html)
+    assert ["all stages", "9000.0", "", "1.2", "4.5", "2.00 GB", ""] in rows(html)
+    assert "Cost of the machine: 7.00 USD" in html
+    assert "Stages without times" in html
+
+
+def test_page_takes_the_price_of_now_for_a_run_that_had_none(project, monkeypatch):
+    run_took(project, "models/smoke/base", seconds=3600.0, cpu_seconds=1.0)
+    assert "the price of an hour of the machine is not known" in english(project)
+    monkeypatch.setenv(PRICE, "0.5 EUR")
+    assert "Cost of the machine: 0.50 EUR" in english(project)
+
+
+def test_page_shows_the_texts_that_each_model_wrote(project):
+    line = {
+        "prompt": "川は",
+        "text": "長い。",
+        "chat": False,
+        "tokens": 3,
+        "ended": True,
+        "temperature": 0.7,
+        "seed": 4,
+    }
+    path = project / "models/smoke/evaluation/base/samples.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+
+    html = english(project)
+
+    assert re.search(r"<b>川は</b>\s*<span>長い。</span>", html)
+    assert "continuing the text, temperature 0.7, seed 4, 3 tokens, ended by itself" in html
+    assert "No texts of gptq" in html
+
+
+def test_page_shows_the_verdict_of_the_gate_and_warns_of_a_stopped_one(project):
+    row = {"task": "jnli", "shots": 3, "metric": "acc", "items": 60, "before": 50.0, "after": 30.0, "difference": -20.0,
+           "low": -30.5, "high": -9.5, "limit": 5.0, "verdict": "lost"}  # fmt: skip
+    verdict = {
+        "verdict": "stopped",
+        "before": "instruct",
+        "after": "gptq",
+        "kind": "quantized",
+        "limits": {"mean_drop_points": 2.0, "task_drop_points": 5.0},
+        "mean": None,
+        "tasks": [row],
+        "bits_per_byte": {"wikipedia": {"before": 1.25, "after": 1.5}},
+    }
+    for variant in ("gptq", "awq"):
+        shutil.rmtree(project / f"models/smoke/gates/{variant}")
+    folder = project / "models/smoke/gates/gptq.pages"  # a stopped stage publishes no output
+    folder.mkdir()
+    (folder / "gate.json").write_text(json.dumps(verdict))
+
+    html = english(project)
+
+    assert ["jnli", "3", "60", "50.0", "30.0", "-20.0", "-30.5 – -9.5", "-5", "lost"] in rows(html)
+    assert "verdict is <code>stopped</code>." in html
+    assert "awq has no verdict" in html
+
+
+def test_page_shows_what_a_judge_said_and_what_it_cost(project):
+    part = {"n": 20, "judged": 19, "unreadable": 1, "mean": 3.5, "interval": {"low": 3.0, "high": 4.0}}
+    scores = {
+        "judge": {"model": "a-judge", "samples": 1},
+        "sets": {"elyza_tasks_100": {"scale": [1, 5], **part}},
+        "usage": {
+            "replies": 20,
+            "prompt_tokens": 1000,
+            "completion_tokens": 50,
+            "cost": 0.25,
+            "currency": "USD",
+        },
+    }
+    folder = project / "models/smoke/judgements/instruct"
+    folder.mkdir(parents=True)
+    (folder / "scores.json").write_text(json.dumps(scores))
+
+    html = english(project)
+
+    assert ["elyza_tasks_100 (1–5)", "3.50", "3.00 – 4.00", "20", "1"] in rows(html)
+    assert "Judging instruct: tokens sent 1,000, tokens received 50, 0.25 USD." in html
 
 
 def test_page_before_anything_ran_says_so_in_every_part(project):
@@ -138,79 +287,108 @@ def test_page_before_anything_ran_says_so_in_every_part(project):
 
     html = page_of(project)
 
-    for what in ("the corpus", "training", "evaluation", "quantization", "registering", "any stage"):
-        assert f"Not run yet: {what}" in html
+    for key in ("corpus", "tokenizer", "training", "scores", "quantization", "costs", "any", "versions"):
+        for one in ("ja", "en"):
+            told = Words(one)(f"absent_{key}").replace("`", "")
+            assert told in re.sub(r"</?code>", "", language(html, one))
 
 
 def test_page_of_a_training_that_has_not_ended_keeps_the_rest(project):
     shutil.rmtree(project / "models" / "smoke")
 
+    html = english(project)
+
+    assert EN("absent_training").split(":")[0] in html
+    assert ["decontaminate", "all sources", "6", "4", "", "2"] in rows(html)
+
+
+def test_both_languages_hold_the_same_headings_and_the_same_numbers(project):
     html = page_of(project)
+    ja, en = language(html, "ja"), language(html, "en")
 
-    assert "Not run yet: training" in html
-    assert "Not run yet: the corpus" not in html
+    assert [key.removeprefix("ja-") for key, _ in headings(ja)] == [
+        key.removeprefix("en-") for key, _ in headings(en)
+    ]
+    assert all(re.search(r"[ぁ-んァ-ヶ一-龠]", title) for _, title in headings(ja))
+    assert not any(re.search(r"[ぁ-んァ-ヶ一-龠]", title) for _, title in headings(en))
+    assert re.findall(r'points="([^"]*)"', ja) == re.findall(r'points="([^"]*)"', en)
+    assert [len(row) for row in rows(ja)] == [len(row) for row in rows(en)]
 
 
-def test_page_stands_alone_and_escapes_what_it_shows(project):
-    (project / "recipes" / "smoke.yaml").write_text("description: <script>alert(1)</script> 鍛冶\n")
+def test_words_stand_in_both_languages_with_the_same_blanks():
+    for key, both in yaml.safe_load(FILE.read_text(encoding="utf-8")).items():
+        blanks = [sorted(re.findall(r"{(\w+)}", both[one])) for one in ("ja", "en")]
+        assert blanks[0] == blanks[1], key
 
+
+def test_languages_are_chosen_without_a_script_and_the_page_is_whole(project):
     html = page_of(project)
     parser = HTMLParser()
     parser.feed(html)
 
     assert "<script" not in html
-    assert "鍛冶" in html
-    assert not re.search(r"""(?:src|href)=["'](?!#)""", html)
-    assert "@import" not in html
-    assert "url(" not in html
+    assert html.index('lang="ja"') < html.index('lang="en"')
+    assert re.search(r'id="show-ja" checked', html)
+    assert "#show-ja:checked ~ main.in-en" in html
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert {link.removeprefix("#") for link in re.findall(r'href="(#[^"]+)"', html)} <= set(ids)
+    assert html.count('role="img"') == html.count("<svg")
+
+
+def test_page_loads_nothing_from_outside(project):
+    assert outside(page_of(project)) == []
+
+
+def test_page_escapes_what_models_and_people_wrote(project):
+    (project / "recipes" / "smoke.yaml").write_text('description: <script>alert("x")</script> 鍛冶\n')
+    line = {"prompt": "<b>川</b>", "text": "</span><script>alert(1)</script>`<i>`", "chat": True}
+    (project / "models/smoke/evaluation/base/samples.jsonl").write_text(json.dumps(line) + "\n")
+    write_report(
+        project / "models/smoke/gptq", Report(figures={"bytes_before": 2, "bytes_after": 1, "method": "<i>"})
+    )
+
+    html = page_of(project)
+
+    assert "<script" not in html
+    assert "<i>" not in html
+    assert "&lt;/span&gt;&lt;script&gt;alert(1)" in html
 
 
 def test_page_of_a_registry_that_is_down_says_so_and_shows_the_rest(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
-    html = page_of(project)
+    html = english(project)
 
     assert "The registry could not be read" in html
     assert "jcommonsenseqa" in html
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (1.7, 9.3), (0, 400), (-3e-5, 2e-5), (1e6, 3.3e6)])
-def test_ticks_enclose_the_range_in_few_even_steps(low, high):
-    found = ticks(low, high)
-
-    assert found[0] <= low + 1e-12
-    assert found[-1] >= high - 1e-12
-    assert 4 <= len(found) <= 9
-    steps = [b - a for a, b in itertools.pairwise(found)]
-    assert max(steps) == pytest.approx(min(steps))
+def test_broken_record_is_named(project):
+    (project / "models/smoke/evaluation/base/results.json").write_text("{")
+    with pytest.raises(KajiyaError, match=r"results\.json:1: not valid JSON"):
+        page_of(project)
 
 
-def test_chart_leaves_out_what_is_not_finite():
-    assert "nan" not in line_chart({"loss": [(0, 3.0), (1, float("nan")), (2, 2.0)]}, "step", "loss")
+def test_thinned_curves_keep_every_measure_and_its_last_value():
+    rows = [{"step": step, "loss": 1.0 / step} for step in range(1, 5001)]
+    rows[2500]["validation_loss"] = 0.5
+
+    kept = thinned(rows)
+
+    assert sum("loss" in row for row in kept) <= 400
+    assert kept[-1] == {"step": 5000, "loss": 1 / 5000}
+    assert [row["step"] for row in kept if "validation_loss" in row] == [2501]
+    assert thinned(kept) == kept
 
 
-@pytest.mark.parametrize(
-    ("line", "left", "top"),
-    [
-        ([(0, 9), (5, 5), (9, 0)], False, True),
-        ([(0, 0), (10, 10)], True, True),
-        ([(0, 0), (1, 10), (10, 10)], False, False),
-    ],
-)
-def test_chart_names_its_lines_where_no_line_is(line, left, top):
-    x, y = re.findall(r'<text x="([\d.]+)" y="([\d.]+)">the name<', line_chart({"the name": line}, "x", "y"))[
-        0
-    ]
-    assert (float(x) < WIDTH / 2, float(y) < HEIGHT / 2) == (left, top)
-
-
-def test_chart_of_nothing_is_empty():
-    assert line_chart({"loss": []}, "step", "loss") == ""
-
-
-def test_chart_of_a_long_run_stays_small_and_ends_at_the_end():
-    chart = line_chart({"loss": [(step, 1 / (step + 1)) for step in range(100_000)]}, "step", "loss")
-
-    assert len(chart) < 20_000
-    assert re.search(rf'points="[^"]* {WIDTH - RIGHT:.1f},', chart)
+def test_dots_stand_in_the_order_of_their_values():
+    chart = dot_chart(
+        [DotRow("t", {"a": Dot(10.0), "b": Dot(90.0, 80.0, 95.0)})], {"axis": "x", "about": "y"}, (0, 100)
+    )
+    circle, square = (float(re.search(rf'<{tag} [^>]*?{at}="([\d.]+)"', chart.split("</title>", 1)[1])[1])
+                      for tag, at in (("circle", "cx"), ("rect", "x")))  # fmt: skip
+    assert circle < square
+    assert "80.0 – 95.0" in chart
+    assert dot_chart([], {"axis": "x", "about": "y"}) == ""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from components.register.card import model_card
 from components.register.gate import gate_metrics
+from components.register.page import publish_page
 from components.register.plots import plot_loss
 from components.register.scores import flatten, read_curve, read_json, weights_bytes
 from components.register.settings import RegisterSettings
@@ -24,10 +25,13 @@ from components.register.versions import Candidate, register_version
 from kajiya.errors import KajiyaError
 from kajiya.gate_verdict import FILE as GATE_FILE
 from kajiya.gate_verdict import read_verdict
-from kajiya.lineage import REPORT, Lineage, collect_lineages
+from kajiya.lineage import Lineage, collect_lineages
 from kajiya.lineage_page import lineage_html
 from kajiya.registry import PREFIX, connect, shown_uri
 from kajiya.report import Report
+from kajiya.report_pages.hung import RECORDS
+from kajiya.report_pages.keep import keep
+from kajiya.report_pages.records import of_lineage
 from kajiya.shards import write_file
 
 
@@ -51,6 +55,7 @@ def run(config: RegisterSettings, models: Path, *, out: Path) -> Report:
             parent = candidate.lineage.parent
             before = versions[parent.variant] if parent else None
             versions[variant] = register_version(client, candidate, before)
+            publish_page(client, candidate.lineage, versions[variant], Path(folder) / variant / RECORDS)
             print(f"{PREFIX}{models.name}/{versions[variant]}  {variant}  at {shown_uri()}")
         for variant in candidates:
             for name in ("lineage.json", "model_card.md"):
@@ -95,7 +100,6 @@ def prepare(config: RegisterSettings, lineage: Lineage, models: Path, folder: Pa
         },
         curve=curve,
         settings=_settings(lineage),
-        description=f"{lineage.recipe} {lineage.variant}: see model_card.md in the source run.",
         verdict=verdict,
     )
 
@@ -116,11 +120,7 @@ def lineage_report(lineage: Lineage, model: Path) -> Report:
 
 def _copy_records(lineage: Lineage, evaluation: Path, folder: Path) -> None:
     """Copies of what the version was made by, so that it can be read without the repository."""
-    reports = [out.path for stage in lineage.stages for out in stage.outputs if out.path.endswith(REPORT)]
-    for report in reports:
-        target = folder / "reports" / report
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(report, target)
+    keep(of_lineage(Path(), lineage), folder / RECORDS)
     (folder / "evaluation").mkdir()
     for file in sorted(path for path in evaluation.iterdir() if path.is_file()):
         shutil.copyfile(file, folder / "evaluation" / file.name)

@@ -15,6 +15,7 @@ from kajiya.errors import KajiyaError
 from kajiya.gate_verdict import GateVerdict
 from kajiya.lineage import Lineage
 from kajiya.registry import LINEAGE_TAG, PREFIX, reachable, shown_uri, tracking_uri
+from kajiya.report_pages.hung import PAGE, PAGE_TAG, artifact_link
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,7 +36,6 @@ class Candidate:
     scores: dict[str, float]
     curve: list[Point]
     settings: dict[str, str]
-    description: str
     verdict: GateVerdict | None
     """Of its gate; None for the base model, which was made from no other."""
 
@@ -57,10 +57,17 @@ def register_version(client: "MlflowClient", candidate: Candidate, parent_versio
             name,
             source=f"{run.info.artifact_uri}/model",
             run_id=run.info.run_id,
-            tags=tags,
-            description=candidate.description,
+            tags=tags | {PAGE_TAG: f"runs:/{run.info.run_id}/{PAGE}"},
+            description=_description(lineage, run),
         )
         return int(version.version)
+
+
+def _description(lineage: Lineage, run: "Run") -> str:
+    """Markdown: MLflow's page of the version shows it, with links to what lies beside the weights."""
+    where = (run.info.experiment_id, run.info.run_id)
+    links = [f"[{file}]({artifact_link(*where, file)})" for file in (PAGE, "model_card.md", "lineage.html")]
+    return f"{lineage.recipe} {lineage.variant}: {', '.join(links)}"
 
 
 def find_version(client: "MlflowClient", name: str, digest: str) -> int | None:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.markup import escape
 from kajiya.cli.project import PARAMS, RECIPES, REPORTS
 from kajiya.console_table import new_table, print_table
 from kajiya.errors import KajiyaError
+
+if TYPE_CHECKING:
+    from flows.run import Ending
 
 Recipe = Annotated[
     str | None, typer.Option("--recipe", "-r", metavar="NAME", help="A recipe: recipes/NAME.yaml.")
@@ -66,8 +69,20 @@ def run(
         page = REPORTS / f"{name}.html"
         if ending.moved or not page.exists():
             _write_page(name)
+            _link_page(ending, name, page, console)
         console.print(f"Report: {(Path.cwd() / page).relative_to(here)}", highlight=False)
     raise typer.Exit(ending.status)
+
+
+def _link_page(ending: "Ending", recipe: str, page: Path, console: Console) -> None:
+    """Hang the page on the run in Prefect."""
+    from flows.links import link
+    from kajiya.report_pages.links import links
+
+    if ending.flow_run and (
+        problem := link(ending.flow_run, f"kajiya-report-{recipe}", links(recipe, Path.cwd() / page))
+    ):
+        console.print(f"warning: {problem}", highlight=False, markup=False, soft_wrap=True)
 
 
 def status(recipe: Recipe = None, shrink: Shrink = False) -> None:
@@ -122,22 +137,39 @@ def _print_versions(console: Console, recipe: str | None) -> None:
 
 
 def report(
-    recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="One recipe; without it, all active ones.")
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE | NAME/VERSION | NAME@ALIAS]",
+            help="One recipe, or one registered version; without it, all active recipes.",
+        ),
     ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page to FILE.")] = None,
 ) -> None:
-    """Write the page of each recipe to reports/: documents, losses, scores, sizes, seconds.
+    """Write a page to reports/: corpus, curves, scores, texts, sizes, times, lineage; Japanese and English.
 
-    It is one file that opens offline, made from what the stages left; a part that has not run yet
-    says so. `kajiya run` writes it at its end.
+    One file that opens offline and prints well. Of a recipe it is made from what the stages left here, and `kajiya run`
+    writes it at its end. Of a registered version it is made from the registry alone, on any machine that reaches
+    it. A part that is missing says why.
+
+    Environment: MLFLOW_TRACKING_URI, the registry (default: mlflow.db here); KAJIYA_HOUR_PRICE, what an hour of the
+    machine costs, for stages that ran without it.
 
     Examples:
 
         kajiya report
         kajiya report smoke
+        kajiya report kajiya-smoke/3
+        kajiya report kajiya-smoke@champion --html page.html
     """
-    for name in _names(recipe):
-        typer.echo(f"Report: {_write_page(name)}")
+    if what is not None and ("/" in what or "@" in what):
+        typer.echo(f"Report: {_write_version_page(what, html)}")
+        return
+    names = _names(what)
+    if html and len(names) > 1:
+        raise KajiyaError(f"--html names one file, but there are {len(names)} pages to write. Name a recipe.")
+    for name in names:
+        typer.echo(f"Report: {_write_page(name, html)}")
 
 
 def _enter_shrunk(recipe: str | None, refresh: bool) -> str:
@@ -165,7 +197,29 @@ def _names(recipe: str | None) -> list[str]:
     return active_recipes(PARAMS)
 
 
-def _write_page(recipe: str) -> Path:
-    from kajiya.report_page import write_page
+def _write_page(recipe: str, output: Path | None = None) -> Path:
+    from kajiya.report_pages import recipe_page
+    from kajiya.shards import write_file
 
-    return write_page(Path.cwd(), recipe, REPORTS)
+    page = output or REPORTS / f"{recipe}.html"
+    write_file(page, recipe_page(Path.cwd(), recipe, page.parent))
+    return page
+
+
+def _write_version_page(name: str, output: Path | None) -> Path:
+    """From the version's own artifacts, whatever lies in the current folder."""
+    import tempfile
+
+    from kajiya.registry import find_version, load_lineage
+    from kajiya.report_pages import version_page
+    from kajiya.report_pages.hung import fetch_records
+    from kajiya.report_pages.records import of_lineage
+    from kajiya.shards import write_file
+
+    version = find_version(name)
+    lineage = load_lineage(version.name, version.version)
+    page = output or REPORTS / f"{version.name}-{version.version}.html"
+    with tempfile.TemporaryDirectory(prefix="kajiya-report-") as folder:
+        records = of_lineage(fetch_records(version, Path(folder)), lineage)
+        write_file(page, version_page(records, version))
+    return page

@@ -1,0 +1,78 @@
+"""What a reader must know before believing the rest of the page."""
+
+from collections.abc import Iterator
+
+from kajiya.html_page import number
+from kajiya.report_pages.against import gate_verdict
+from kajiya.report_pages.blocks import Bullets, Section, Text
+from kajiya.report_pages.records import Records, Row
+from kajiya.report_pages.scores import CHANCE, main_score
+from kajiya.report_pages.words import Words
+
+
+def warnings_section(records: Records, words: Words) -> Section:
+    found = [
+        *_origin(records, words),
+        *_training(records, words),
+        *_evaluation(records, words),
+        *_gates(records, words),
+    ]
+    if not found:
+        return Section("warnings", words("warnings"), [Text(words("no_warnings"))])
+    return Section("warnings", words("warnings"), [Bullets(list(dict.fromkeys(found)))])
+
+
+def _origin(records: Records, words: Words) -> Iterator[str]:
+    shrunk = records.lineage.shrunk if records.lineage else None
+    trial = shrunk.recipe if shrunk else (records.recipe_file().get("shrunk") or {}).get("recipe")
+    if trial:
+        yield words("warn_shrunk", recipe=trial)
+    if records.lineage and records.lineage.code.dirty:
+        yield words("warn_dirty")
+    if records.lineage and records.lineage.code.commit is None:
+        yield words("warn_no_commit", problem=records.lineage.code.problem or "")
+
+
+def _training(records: Records, words: Words) -> Iterator[str]:
+    for made in records.models.values():
+        forgetting = made.report.figures.get("forgetting")
+        alarms = forgetting.get("alarms") if isinstance(forgetting, dict) else None
+        if alarms:
+            yield words("warn_alarms", stage=made.name, count=alarms)
+        if rewinds := made.report.figures.get("rewinds"):
+            yield words("warn_rewinds", stage=made.name, count=len(rewinds))
+
+
+def _evaluation(records: Records, words: Words) -> Iterator[str]:
+    """Of every task; what is true of several variants is said once."""
+    told: dict[str, list[str]] = {}
+    for variant in records.shown:
+        result = records.results(variant)
+        for task, by_shots in result.get("tasks", {}).items():
+            for shots, measures in by_shots.items():
+                for text in _task((task, shots), measures, words):
+                    told.setdefault(text, []).append(variant)
+        for task, reason in (result.get("skipped") or {}).items():
+            told.setdefault(words("warn_skipped", task=task, reason=reason), []).append(variant)
+    for text, variants in told.items():
+        yield words("warn_of", variants=", ".join(variants), text=text)
+
+
+def _task(setting: tuple[str, str], measures: Row, words: Words) -> Iterator[str]:
+    task, shots = setting
+    named = words("task_shots", task=task, shots=shots)
+    if cut := measures.get("truncated"):
+        yield words("warn_truncated", task=named, count=number(cut), n=number(measures.get("n")))
+    score = main_score(measures)
+    if score and score.low is not None and task in CHANCE and score.low <= 100 * CHANCE[task]:
+        yield words("warn_chance", task=named, score=score.told())
+
+
+def _gates(records: Records, words: Words) -> Iterator[str]:
+    for variant in records.models:
+        if records.parent(variant) is None:
+            continue
+        verdict = gate_verdict(records, variant)
+        if verdict and verdict.get("verdict") != "passed":
+            shown = words.known(f"verdict_{verdict['verdict']}", verdict["verdict"])
+            yield words("warn_gate", variant=variant, verdict=shown)
