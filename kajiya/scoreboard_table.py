@@ -45,6 +45,8 @@ def print_scoreboard(console: Console, board: Scoreboard) -> None:
             "\nBeside published scores: other runs, harnesses and prompts, so nothing is paired with them"
         )
         print_table(console, _published(board.published, console))
+        for line in ("°: computed here from the task scores of the source.", *board.published.notes()):
+            console.print(escape(line), style="dim", highlight=False)
 
 
 def _scores(board: Scoreboard, *, wide: bool) -> Table:
