@@ -14,6 +14,7 @@ from judging_world import SETTINGS, judge, lines, read_files, world, write_answe
 from components.judge.scores import Judged, set_scores
 from components.judge.settings import JudgeSettings, Price
 from kajiya.errors import KajiyaError, PassingError
+from kajiya.judged_scores import judged_difference, load_judged
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,6 +56,19 @@ def test_scores_are_told_per_turn_and_category_and_without_math_and_coding(fake,
     assert bench["turns"]["2"]["without_math_and_coding"]["n"] == 6
     assert bench["categories"]["writing"]["mean"] == pytest.approx(sum(writing) / 2)
     assert bench["interval"]["low"] < bench["mean"] < bench["interval"]["high"]
+
+
+def test_judgements_are_what_comparisons_read(fake, tmp_path):
+    scores = judge(world(tmp_path), tmp_path / "out")["sets"]
+    loaded = load_judged(tmp_path / "out")
+
+    assert loaded.keys() == scores.keys()
+    for name, one in loaded.items():
+        assert sum(one.questions.values()) / len(one.questions) == pytest.approx(
+            scores[name]["mean"], abs=1e-3
+        )
+        difference = judged_difference(name, one, one, seed=1)
+        assert (difference.n, difference.difference) == (scores[name]["questions"], 0.0)
 
 
 def test_judge_sees_reference_and_criteria_and_never_the_models_name(fake, tmp_path):
