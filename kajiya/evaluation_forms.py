@@ -28,6 +28,7 @@ PUBLISHED = {
     "ja_mt_bench": ("question_full.jsonl", "question.jsonl"),
 }
 """The names that a set's one file is published under, the first in the folder taken: all are its `test` split."""
+_VERSION = re.compile(r"-v[0-9][0-9.]*$")
 _LANGUAGES = re.compile(r"mgsm_(?P<language>[a-z]{2})\.tsv")
 JAQKET_PASSAGES = 5
 """Of the hundred found: as many as the published scores show a model."""
@@ -39,6 +40,11 @@ def split_of(file: str) -> tuple[str, str] | None:
     if not match:
         return None
     return _SPLITS.get(match["split"], match["split"]), match["version"] or ""
+
+
+def plain_name(name: str) -> str:
+    """Name of a set without the folders above it and the version that JGLUE's folders carry (jnli-v1.3)."""
+    return _VERSION.sub("", name.rpartition("/")[2])
 
 
 def split_named(folder: str) -> str | None:

@@ -86,7 +86,7 @@ def find_sets(folder: Path) -> dict[str, Splits]:
         folders = sorted(one for one in path.iterdir() if one.is_dir())
         if folders and not data and all(forms.split_named(one.name) for one in folders):
             found[path.name] = {str(forms.split_named(one.name)): one for one in folders}
-        elif path.name not in RECORDS and not data and folders:
+        elif forms.plain_name(path.name) not in RECORDS and not data and folders:
             found |= {f"{path.name}/{name}": splits for name, splits in find_sets(path).items()}
         else:
             found |= _sets_of(path, data)
@@ -126,7 +126,7 @@ def _sets_of(folder: Path, data: list[Path]) -> dict[str, Splits]:
 
 def record_type(name: str, path: Path) -> type[Item]:
     """By the set's name, or by the fields of its first record."""
-    base = name.rpartition("/")[2]
+    base = forms.plain_name(name)
     if base in RECORDS:
         return RECORDS[base]
     if re.fullmatch(r"mgsm_[a-z]{2}", base):
@@ -161,8 +161,13 @@ def list_splits(folder: Path, name: str) -> Splits:
 
 def evaluation_split(splits: Splits) -> str:
     """The split that models are measured on: `test` where its answers are published, or else `valid`."""
-    first = next(iter(splits))
-    return next((one for one in ("test", "valid") if one in splits), first)
+    for one in ("test", "valid"):
+        if one in splits:
+            return one
+    there = next(iter(splits.values()))
+    raise KajiyaError(
+        f"{there}: no split `valid` or `test` beside it, and on `train` nothing is measured. Add one."
+    )
 
 
 def load_set(folder: Path, name: str, split: str) -> EvaluationSet:

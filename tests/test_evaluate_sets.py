@@ -169,6 +169,8 @@ def test_settings_for_a_task_that_nobody_knows_are_refused() -> None:
         asking("jnli", shots={"jnlo": (3,)})
     with pytest.raises(ValueError, match="a task stands twice"):
         asking("jnli", "jnli")
+    with pytest.raises(ValueError, match="`jglue/jnli` is no name; name the folder"):
+        asking("jglue/jnli")
 
 
 def test_examples_come_from_the_development_split_where_there_is_no_training_split(tmp_path: Path) -> None:
@@ -196,3 +198,17 @@ def test_of_mt_bench_the_whole_set_is_read_where_both_files_are(tmp_path: Path) 
     assert [len(one.items) for one in load_all(tmp_path)] == [2]
     (tmp_path / "ja_mt_bench" / "question_full.jsonl").unlink()
     assert [len(one.items) for one in load_all(tmp_path)] == [1]
+
+
+def test_folders_of_jglue_may_keep_the_version_in_their_names(sets: Path) -> None:
+    for path in list((sets / "jglue").iterdir()):
+        path.rename(path.with_name(f"{path.name}-v1.3")) if path.is_dir() else path.unlink()
+    loaded = load_sets(asking("jnli", "jsquad"), sets)
+    assert [len(loaded[name]["valid"].items) for name in ("jnli", "jsquad")] == [4, 3]
+    assert "jglue/jnli-v1.3" in list_sets(sets)
+
+
+def test_training_split_alone_is_nothing_to_measure_on(tmp_path: Path) -> None:
+    write_lines(tmp_path / "gsm8k" / "train.jsonl", [{"question": "2?", "answer": "#### 2"}])
+    with pytest.raises(KajiyaError, match=r"train\.jsonl: no split `valid` or `test` beside it"):
+        load_sets(asking("gsm8k"), tmp_path)

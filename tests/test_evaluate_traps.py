@@ -196,3 +196,11 @@ def test_single_task_may_have_a_wording_of_its_own(
     scores, _ = asked(model, world / "sets", "jnli", "jmmlu", prompts="harness", prompts_of={"jmmlu": "0.2"})
     assert scores["jnli"]["0"]["prompts"].startswith("harness ja_leaderboard_jnli")
     assert scores["jmmlu"]["0"]["prompts"] == "0.2"
+
+
+def test_answers_longer_than_the_context_are_refused_before_anything_is_written(
+    world: Path, model: SharedPrefixModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SharedPrefixModel, "max_length", 256)
+    with pytest.raises(KajiyaError, match=r"mgsm lets the model write 256 tokens in the wording 0\.1"):
+        asked(model, world / "sets", "mgsm")

@@ -79,6 +79,8 @@ class EvaluateSettings(Settings):
             raise ValueError("compare_untrained needs jcommonsenseqa among the tasks: add it")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError("a task stands twice in tasks: name it once")
+        if odd := [name for name in self.tasks if "/" in name or "@" in name]:
+            raise ValueError(f"tasks: `{odd[0]}` is no name; name the folder of its set in data")
         known = {*TASKS, *self.tasks, "english"}
         for setting in ("data", "shots", "limit", "prompts_of"):
             for name in getattr(self, setting):

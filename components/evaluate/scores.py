@@ -38,6 +38,7 @@ def score_tasks(
     for name in (one for one in config.tasks if one in sets):
         for number in shots_of(config, name):
             task = build_task(name, number, config, sets)
+            _check_room(model, name, task)
             tasks[task.task_name] = task
             samples[task.task_name] = chosen_items(len(task.eval_docs), config.limit.get(name), config.seed)
     if not tasks:
@@ -68,6 +69,18 @@ def score_tasks(
         }
         predictions += made
     return scores, predictions
+
+
+def _check_room(model: "SharedPrefixModel", name: str, task: LocalTask) -> None:
+    """Raises KajiyaError where an answer as long as the wording allows would leave no room for its prompt."""
+    if task.OUTPUT_TYPE != "generate_until":
+        return
+    longest = task.config.generation_kwargs.get("max_gen_toks", model.max_gen_toks)
+    if longest >= model.max_length:
+        raise KajiyaError(
+            f"evaluate.tasks: {name} lets the model write {longest} tokens in the wording {task.prompts}, and its whole"
+            f" context is {model.max_length}. Give {name} another wording (evaluate.prompts_of), or leave it out."
+        )
 
 
 def suite_scores(scores: Scores, predictions: list[Prediction], seed: int) -> dict[str, Any]:

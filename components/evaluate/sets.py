@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.evaluate.catalog import TASKS, facts_of
 from kajiya.errors import KajiyaError
+from kajiya.evaluation_forms import plain_name
 from kajiya.evaluation_items import JAQKET
 from kajiya.evaluation_sets import EvaluationSet, Splits, evaluation_split, find_sets, load_file
 
@@ -83,7 +84,7 @@ def _locate(config: "EvaluateSettings", folder: Path, found: dict[str, Splits], 
 
 
 def _named(found: dict[str, Splits], name: str) -> list[str]:
-    return [one for one in found if name in (one, one.rpartition("/")[2])]
+    return [one for one in found if name in (one, one.rpartition("/")[2], plain_name(one))]
 
 
 def _named_path(config: "EvaluateSettings", folder: Path, found: dict[str, Splits], name: str) -> Splits:
