@@ -12,6 +12,7 @@ again, by a run that was killed or by the next one.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,9 @@ def run(config: JudgeSettings, answers: Path, evaluation_sets: Path, *, out: Pat
     scores = make_scores(config, verdicts, records, sets, prompts)
     write_file(out / "scores.json", json.dumps(scores, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
     flows = {
-        name: Flow(came_in=one["n"], out=one["judged"], rejected={"unreadable": one["unreadable"]} if one["unreadable"] else {})
+        name: Flow(came_in=one["n"], out=one["judged"], rejected=+Counter({"unreadable": one["unreadable"]}))
         for name, one in scores["sets"].items()
-    }  # fmt: skip
+    }
     return Report(flows=flows, figures=scores)
 
 

@@ -13,6 +13,7 @@ from kajiya.cli.compare import compare
 from kajiya.cli.convert import convert
 from kajiya.cli.corpus import audit, sample
 from kajiya.cli.documents import takedown, trace
+from kajiya.cli.judge import judge
 from kajiya.cli.models import lineage
 from kajiya.cli.pipeline import report, run, status
 from kajiya.cli.recipes import recipes
@@ -73,3 +74,4 @@ for command in (
     app.command()(command)
 app.add_typer(convert, name="convert")
 app.add_typer(recipes, name="recipes")
+app.add_typer(judge, name="judge")
