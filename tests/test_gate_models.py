@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -27,7 +28,6 @@ EVALUATE = EvaluateSettings(
     choices="cloze",
     english=False,
     perplexity_tokens=2000,
-    batch_size=64,
 )
 
 
@@ -39,13 +39,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tokens(root / "tokens", root / "instruct", texts=answered())
     write_questions(root / "sets")
     for method in ("gptq", "awq"):
-        settings = QuantizeSettings(
-            method=method, group_size=32, sequence_tokens=32, calibration_sequences=24, held_out_sequences=4
-        )
-        execute(quantize, settings, [root / "instruct", root / "tokens"], root / method)
+        execute(quantize, settings(method), [root / "instruct", root / "tokens"], root / method)
     for name in ("instruct", "gptq", "awq"):
         measure(root, name)
     return root
+
+
+def settings(method: Literal["gptq", "awq"]) -> QuantizeSettings:
+    return QuantizeSettings(
+        method=method, group_size=32, sequence_tokens=32, calibration_sequences=24, held_out_sequences=4
+    )
 
 
 def measure(root: Path, name: str) -> dict:
@@ -84,6 +87,23 @@ def test_honest_quantization_passes(models: Path, method: str) -> None:
     assert row.items == QUESTIONS
     assert row.difference >= -2
     assert set(verdict.bits_per_byte) == {"diet", "wikipedia"}
+
+
+def test_quantization_calibrated_on_text_of_another_kind_is_stopped(models: Path) -> None:
+    write_tokens(models / "other-tokens", models / "instruct", documents=60)
+    execute(
+        quantize, settings("gptq"), [models / "instruct", models / "other-tokens"], models / "gptq.strange"
+    )
+    measure(models, "gptq.strange")
+
+    with pytest.raises(KajiyaError, match="lost more against instruct"):
+        judge(models, "gptq.strange")
+
+    page = models / "gates" / "gptq.strange.pages" / "gate.json"
+    shown = GateVerdict.model_validate_json(page.read_bytes())
+    assert shown.tasks[0].difference < -5
+    # What a gate by perplexity would have looked at hardly moved.
+    assert all(abs(one.after / one.before - 1) < 0.05 for one in shown.bits_per_byte.values())
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,10 @@ def untrained_model(folder: Path, config: "EvaluateSettings") -> SharedPrefixMod
 def _wrap(model: Any, folder: Path, config: "EvaluateSettings") -> SharedPrefixModel:
     if torch.accelerator.is_available():
         model = model.to(torch.accelerator.current_accelerator())
+    if getattr(model.config, "quantization_config", None) is not None:
+        # Packed weights are unpacked when the whole model is called for the first time; we call its parts.
+        with torch.no_grad():
+            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     # It warns of every single prompt that it cuts; we count them.
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
