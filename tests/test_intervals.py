@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap as scipy_bootstrap
 
 from kajiya.intervals import Interval, balanced, bootstrap, classes, estimate, mean, mean_of_means, wilson
 
@@ -60,6 +61,13 @@ def test_bootstrap_of_a_skewed_mean_holds_the_truth():
     generator = np.random.default_rng(1)
     intervals = [bootstrap(f1_values(generator, 60), mean, seed) for seed in range(DRAWS_OF_ITEMS)]
     assert FEWEST <= held(F1_TRUTH, intervals) <= MOST
+
+
+def test_bootstrap_of_a_skewed_mean_agrees_with_scipy():
+    values = f1_values(np.random.default_rng(0), 80)
+    theirs = scipy_bootstrap((values,), np.mean, n_resamples=10_000, method="BCa", random_state=1)
+    ours, other = bootstrap(values, mean, 1), theirs.confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((other.low, other.high), abs=0.01)
 
 
 def test_bootstrap_of_several_tasks_holds_the_mean_of_their_means():

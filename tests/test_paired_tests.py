@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, permutation_test
 
 from kajiya.intervals import mean, mean_of_means
 from kajiya.paired_tests import difference_of_shares, holm, mcnemar, share_difference, sign_flips
@@ -83,6 +83,18 @@ def binormal_tail(z):
     from statistics import NormalDist
 
     return 2 * NormalDist().cdf(-abs(z))
+
+
+def test_sign_flips_agree_with_the_permutation_test_of_scipy():
+    changes = np.random.default_rng(4).normal(0.03, 0.2, 300)
+    theirs = permutation_test(
+        (changes, np.zeros(300)),
+        lambda one, other, axis: np.mean(one - other, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        rng=1,
+    )
+    assert sign_flips(mean(changes), 1) == pytest.approx(theirs.pvalue, abs=0.01)
 
 
 def test_sign_flips_without_a_difference_err_once_in_twenty():
