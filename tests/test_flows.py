@@ -170,6 +170,33 @@ class TestWalk:
         tasks, _ = asyncio.run(newest_flow_run())
         assert set(tasks.values()) == {"Cached"}
 
+    def test_page_hangs_on_the_run_as_markdown_with_a_key_that_prefect_takes(self, done):
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+        from flows.links import link
+
+        ending, _ = walk()
+
+        assert link(ending.flow_run, "kajiya-report-ELYZA_7b.1", "# report of 鍛冶屋") == ""
+        of_this_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[ending.flow_run]))
+        with get_client(sync_client=True) as client:
+            (found,) = client.read_artifacts(artifact_filter=of_this_run)
+        assert (found.key, found.type, found.data) == (
+            "kajiya-report-elyza-7b-1",
+            "markdown",
+            "# report of 鍛冶屋",
+        )
+
+    def test_page_that_cannot_be_hung_is_told_and_is_no_failure(self, done):
+        from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+        from flows.links import link
+
+        ending, _ = walk()
+        with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+            assert "could not be linked" in link(ending.flow_run, "page", "# page")
+
     def test_walk_runs_independent_stages_at_the_same_time(self, project):
         (project / "control" / "left.meet").write_text("right.began")
         (project / "control" / "right.meet").write_text("left.began")

@@ -69,19 +69,19 @@ def run(
         page = REPORTS / f"{name}.html"
         if ending.moved or not page.exists():
             _write_page(name)
-            _link_page(ending, name, page, console)
+        _link_page(ending, name, page, console)
         console.print(f"Report: {(Path.cwd() / page).relative_to(here)}", highlight=False)
     raise typer.Exit(ending.status)
 
 
 def _link_page(ending: "Ending", recipe: str, page: Path, console: Console) -> None:
     """Hang the page on the run in Prefect."""
+    if ending.flow_run is None:
+        return
     from flows.links import link
     from kajiya.report_pages.links import links
 
-    if ending.flow_run and (
-        problem := link(ending.flow_run, f"kajiya-report-{recipe}", links(recipe, Path.cwd() / page))
-    ):
+    if problem := link(ending.flow_run, f"kajiya-report-{recipe}", links(recipe, Path.cwd() / page)):
         console.print(f"warning: {problem}", highlight=False, markup=False, soft_wrap=True)
 
 
