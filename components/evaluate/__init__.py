@@ -68,7 +68,7 @@ class EvaluateSettings(Settings):
     number may change the last digits."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the computation. auto: as the model is stored."""
-    samples: SampleSettings = Field(default_factory=SampleSettings)
+    samples: SampleSettings = SampleSettings()
     """Texts that the model writes for a person to read, in samples.jsonl and on the report's page."""
     seed: int = 20260101
     """Chooses items, examples, validation sequences, and the untrained model's weights."""

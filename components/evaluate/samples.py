@@ -31,7 +31,7 @@ class SampleSettings(Settings):
     """Questions, for a model with a chat template: one that was tuned to answer."""
     new_tokens: PositiveInt = 64
     """Most tokens to write after each prompt."""
-    temperature: NonNegativeFloat = Field(0.0, allow_inf_nan=False)
+    temperature: NonNegativeFloat = Field(default=0.0, allow_inf_nan=False)
     """0: always the likeliest token. Above: drawn, by evaluate.seed."""
 
 
