@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.evaluate import EvaluateSettings
 from flows.graph import Graph, Stage, open_repo, read_graph
 from kajiya.dvc_lock import file_hash, folder_hash
 from kajiya.errors import KajiyaError
@@ -99,6 +100,20 @@ def test_trial_judges_nothing_and_says_so() -> None:
     small = shrunk("elyza-7b")
     assert "judged" not in small
     assert "endpoint" in small["shrunk"]["instead"]["judged"]
+
+
+def test_trial_asks_what_the_sample_has_sets_of_and_names_the_rest() -> None:
+    evaluate = {
+        "tasks": ["jnli", "mgsm", "arc"],
+        "shots": {"jnli": [3], "mgsm": [5]},
+        "prompts": "harness",
+        "skip": {"arc": "no licence"},
+    }
+    asking = read("youri-7b").model_copy(update={"evaluate": evaluate})
+    small = shrink("r", "0" * 64, asking, read("smoke").sources)
+    assert EvaluateSettings.model_validate(small["evaluate"]).tasks == ("jnli",)
+    assert not {"prompts", "skip"} & small["evaluate"].keys()
+    assert small["shrunk"]["instead"]["evaluate.tasks"].startswith("mgsm, arc left out")
 
 
 def test_weights_in_4_bits_are_held_as_stored_where_bitsandbytes_is_absent_and_that_is_said() -> None:

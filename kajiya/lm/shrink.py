@@ -27,6 +27,7 @@ _MIXED_TOKENS = 30_000
 _SAMPLE = "data/sample"
 _BROUGHT = "inputs/shrunk-conversations"
 
+_SAMPLE_TASKS = ("jcommonsenseqa", "jnli", "marc_ja", "jsquad")
 _NOT_JUDGED = "nothing: a trial has no endpoint to ask, and the sample no questions for a judge"
 _STORED = "stored, not nf4: bitsandbytes (kajiya[qlora]) is not installed here"
 
@@ -42,6 +43,7 @@ def shrink(
     instead = {} if has_nf4 else dict.fromkeys(_held_in_nf4(recipe), _STORED)
     if recipe.judged:
         instead["judged"] = _NOT_JUDGED
+    instead |= _left_out(recipe.evaluate)
     return {
         "description": f"{name} at toy size, to try its pipeline: {' '.join(recipe.description.split())}",
         "shrunk": {"recipe": name, "sha256": sha256, **({"instead": instead} if instead else {})},
@@ -275,11 +277,18 @@ def _gate(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evaluate(settings: dict[str, Any]) -> dict[str, Any]:
-    tasks = settings.get("tasks", ("jcommonsenseqa", "jnli", "marc_ja", "jsquad"))
-    return {
-        **settings,
-        "limit": {task: 1 if task == "jsquad" else 4 for task in tasks},
-        "perplexity_tokens": 1000,
-        "batch_tokens": 1024,
-        "dtype": "float32",
-    }
+    """Only tasks that the sample has sets of, in the shortest wording: a trial's context is small."""
+    tasks = [task for task in settings.get("tasks", _SAMPLE_TASKS) if task in _SAMPLE_TASKS]
+    shots = {task: number for task, number in settings.get("shots", {}).items() if task in tasks}
+    kept = {key: settings[key] for key in settings if key not in ("data", "skip", "prompts", "prompts_of")}
+    limit = {task: 1 if task == "jsquad" else 4 for task in tasks}
+    sizes = {"limit": limit, "perplexity_tokens": 1000, "batch_tokens": 1024, "dtype": "float32"}
+    return kept | {"tasks": tasks, "shots": shots} | sizes
+
+
+def _left_out(settings: dict[str, Any]) -> dict[str, str]:
+    """Settings of the evaluation that a trial does without, and why."""
+    others = ", ".join(task for task in settings.get("tasks", ()) if task not in _SAMPLE_TASKS)
+    worded = sorted({"prompts", "prompts_of"} & settings.keys())
+    found = {f"evaluate.{key}": "0.1: the others want longer contexts" for key in worded}
+    return found | ({"evaluate.tasks": f"{others} left out: the sample has no such sets"} if others else {})
