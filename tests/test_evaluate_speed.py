@@ -178,6 +178,15 @@ def test_prompt_longer_than_the_context_is_cut_from_the_left_as_plain_lm_eval_cu
     assert model.truncated == {"task": {0, 1}}
 
 
+def test_texts_do_not_depend_on_what_lies_in_memory_that_no_token_has_written(model):
+    expected = texts(model, PROMPTS)
+    torch.use_deterministic_algorithms(True)  # which fills all new memory with NaN
+    try:
+        assert texts(model, PROMPTS) == expected
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_more_prompts_than_slots_wait_for_those_that_end(model, monkeypatch):
     expected = texts(model, PROMPTS)
     monkeypatch.setattr("components.evaluate.slots._MOST", 3)

@@ -53,6 +53,20 @@ def test_quantized_model_is_loaded_by_transformers_and_generates(quantized: tupl
     assert model.generate(ids, max_new_tokens=4, do_sample=False).shape[1] == ids.shape[1] + 4
 
 
+def test_quantized_model_is_evaluated_as_plain_lm_eval_evaluates_it(quantized: tuple[Path, Report]) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    from components.evaluate import EvaluateSettings
+    from components.evaluate.models import trained_model
+
+    model = trained_model(quantized[0], EvaluateSettings(dtype="float32"))
+    plain = HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=2)
+    prompts = [model.tok_encode(text) for text in ("日本で一番長い川は", "愛媛県の県庁所在地は松山市です。")]
+    asked = [(("", ""), prompt, scored) for prompt in prompts for scored in ([5], [6, 7, 8], [6, 9])]
+    found, expected = (one._loglikelihood_tokens(asked, disable_tqdm=True) for one in (model, plain))
+    assert [nats for nats, _ in found] == pytest.approx([nats for nats, _ in expected], abs=1e-3)
+
+
 def test_quantized_weights_take_four_bits_and_their_scales(quantized: tuple[Path, Report]) -> None:
     out, report = quantized
     with safe_open(out / "model.safetensors", "pt") as file:

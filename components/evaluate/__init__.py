@@ -63,7 +63,7 @@ class EvaluateSettings(Settings):
     """Most validation tokens, and most English tokens, to measure perplexity on."""
     compare_untrained: bool = False
     """For the variant base: also score a freshly initialised model, on JCommonsenseQA without examples."""
-    batch_tokens: PositiveInt = 4096
+    batch_tokens: PositiveInt = 2048
     """Tokens computed at once, padding included; halved where an accelerator has no memory for them. Another
     number may change the last digits."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -68,7 +68,7 @@ def _score(model: Any, rows: list[Row], endings: Sequence[Ending]) -> list[Likel
         [ending.tokens[-ending.scored :] for ending in (endings[p.index] for _, p in paths)]
     )
     chosen = hidden.flatten(0, 1)[torch.from_numpy(places).to(hidden.device)]
-    nats, greedy = _judge(model.get_output_embeddings(), chosen, place_of, wanted)
+    nats, greedy = judge(model.get_output_embeddings(), chosen, place_of, wanted)
     ends = np.cumsum([endings[path.index].scored for _, path in paths])
     return [
         Likelihood(path.index, float(nats[start:end].sum()), bool(greedy[start:end].all()))
@@ -76,7 +76,7 @@ def _score(model: Any, rows: list[Row], endings: Sequence[Ending]) -> list[Likel
     ]
 
 
-def _judge(
+def judge(
     head: Any, hidden: torch.Tensor, place_of: Tokens, wanted: Tokens
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Nats of each wanted token at its place, and whether it is the likeliest there.

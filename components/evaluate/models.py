@@ -43,8 +43,10 @@ class SharedPrefixModel(HFLM):
 
     def __init__(self, batch_tokens: int, **arguments: Any) -> None:
         super().__init__(**arguments)
+        # A quantized model unpacks its weights when it is called as a whole, which we do not do otherwise.
+        self._model_call(torch.tensor([[self.eot_token_id]], device=self.device))
         self._budget = Budget(batch_tokens)
-        self._reads_trees = reads_trees(self.model, self.max_length)
+        self.reads_trees = reads_trees(self.model, self.max_length)
         self.truncated: dict[str, set[int]] = defaultdict(set)
         """Items whose prompt was cut from the left to fit the model's context, by task."""
         self.merged: Counter[str] = Counter()
@@ -69,7 +71,7 @@ class SharedPrefixModel(HFLM):
     def _loglikelihood_tokens(
         self, requests: list[Encoded], disable_tqdm: bool = False, task: str = "", **more: Any
     ) -> list[tuple[float, bool]]:
-        if not self._reads_trees:
+        if not self.reads_trees:
             return super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, **more)
         endings = [
             Ending(np.array((given + scored)[-(self.max_length + 1) :]), len(scored))
@@ -106,7 +108,7 @@ class SharedPrefixModel(HFLM):
             for member in members:
                 if len(prompts[member]) > room:
                     self._count_truncated(requests[member])
-            if room < 1 or not self._reads_trees or not is_plainly_greedy(self.model, options):
+            if room < 1 or not self.reads_trees or not is_plainly_greedy(self.model, options):
                 return super(SharedPrefixModel, self).generate_until(
                     [requests[member] for member in members], disable_tqdm=disable_tqdm
                 )

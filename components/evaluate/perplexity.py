@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
+from components.evaluate.likelihood import judge
 from kajiya.engine import progress
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_items import Text
@@ -122,8 +123,16 @@ def token_losses(model: "SharedPrefixModel", windows: list[NDArray[np.int64]]) -
         torch.from_numpy(part).to(model.device) for part in (ids[:, :-1], places, ids[:, 1:])
     )
     # Without use_cache=False transformers ignores the borders in position_ids.
-    logits = model.model(input_ids=inputs, position_ids=place, use_cache=False).logits.float()
-    losses = cross_entropy(logits.transpose(1, 2), labels, reduction="none").cpu().numpy()
+    given = {"input_ids": inputs, "position_ids": place, "use_cache": False}
+    if model.reads_trees:
+        # Never all logits at once: of 2,048 tokens and 50,000 pieces they are 0.4 GB.
+        hidden = model.model.model(**given).last_hidden_state.flatten(0, 1)
+        wanted = ids[:, 1:].flatten()
+        nats, _ = judge(model.model.get_output_embeddings(), hidden, np.arange(len(wanted)), wanted)
+        losses = -nats.reshape(len(windows), -1).astype(np.float32)
+    else:
+        logits = model.model(**given).logits.float()
+        losses = cross_entropy(logits.transpose(1, 2), labels, reduction="none").cpu().numpy()
     return [row[: len(window) - 1] for row, window in zip(losses, windows, strict=True)]
 
 
