@@ -149,15 +149,7 @@ def _write_models(root: Path, model: Path) -> None:
         write_report(models / variant, Report(figures=figures))
         results = {
             "data_versions": {"jcommonsenseqa": "v1.3"},
-            "tasks": {
-                "jcommonsenseqa": {
-                    "0": {
-                        "acc": 0.41 + index / 100,
-                        "n": 300,
-                        "intervals": {"acc": {"low": 0.3, "high": 0.5}},
-                    }
-                }
-            },
+            "tasks": {"jcommonsenseqa": {"0": {"acc": 0.41 + index / 100, "n": 300}}},
             "perplexity": {"wikipedia": {"perplexity": 12.5, "tokens": 900}},
         }
         _write(models / "evaluation" / variant / "results.json", json.dumps(results))

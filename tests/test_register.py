@@ -27,6 +27,7 @@ from kajiya.errors import KajiyaError
 from kajiya.lineage import collect_lineages
 from kajiya.registry import (
     LINEAGE_TAG,
+    RegisteredVersion,
     connect,
     fetch_model,
     how_to_open,
@@ -157,6 +158,22 @@ def test_variant_without_a_gate_is_not_registered(project):
     with pytest.raises(KajiyaError, match="no stage in it writes models/smoke/gates/gptq"):
         register()
     assert list_versions() == []
+
+
+def test_scores_of_a_version_are_without_counts_and_intervals():
+    metrics = {f"tasks/jnli/3/{name}": 0.5 for name in ("acc", "n", "stderr", "merged", "intervals/acc/low")}
+    version = RegisteredVersion(
+        name="kajiya-smoke",
+        version=1,
+        run_id="r",
+        variant="base",
+        parent_version=None,
+        aliases=(),
+        tags={},
+        metrics=metrics | {"gate/jnli/3/difference": -1.0},
+    )
+
+    assert version.scores == {"jnli/3/acc": 0.5}
 
 
 def test_version_loads_from_the_registry_as_a_model(project, tmp_path, monkeypatch):

@@ -168,7 +168,7 @@ def test_page_shows_what_quantization_saved(project):
 
     table = rows(english(project))
 
-    assert ["gptq", "gptq, 32", "4,000", "1,000", "4.00 times", "500", "500", "4.5"] in table
+    assert ["gptq", "gptq, 32", "4,000", "1,000", "4.00 times", "7.00 times", "500", "500", "4.5"] in table
     assert ["gptq", "–", "layers.1: 0.3", "0.01", "–", "–"] in table
 
 
