@@ -1,6 +1,7 @@
 """Make a recipe active: write what it needs into params.yaml, and take it out again."""
 
 import importlib.util
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def still_to_do(root: Path, name: str, recipe: Recipe) -> Iterator[str]:
     in_nf4 = any((one.get("lora") or {}).get("base") == "nf4" for one in tunings)
     if in_nf4 and importlib.util.find_spec("bitsandbytes") is None:
         yield "bitsandbytes, for tuning in 4 bits: pip install 'kajiya[qlora]'"
+    if recipe.judged and not os.environ.get("KAJIYA_JUDGE_URL"):
+        yield f"KAJIYA_JUDGE_URL: the endpoint of {recipe.judge['model']}, which judges {', '.join(recipe.judged)} (docs/judging.md)"
     sets = str(load_yaml(root / "params.yaml").get("evaluation_sets", ""))
     if recipe.about and sets.startswith("data/sample"):
         yield f"evaluation_sets: {sets} are the sample's. Point it at a folder with the real ones (docs/formats.md)."

@@ -135,3 +135,46 @@ def test_run_with_a_source_that_the_mixture_does_not_weigh_is_refused_before_the
 
     with pytest.raises(KajiyaError, match=r"names old, which(.|\n)*lacks news.*\(0 leaves it out"):
         check_recipes(tmp_path, "r")
+
+
+JUDGED = (
+    CHAIN
+    + """judged: [chat]
+answer: {}
+judge: {model: judge-1}
+"""
+)
+
+
+def test_judged_variants_stand_in_a_list_of_their_own(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, JUDGED))
+
+    assert entries_of("r", recipe, "b")["judged"] == {"r-chat": {"recipe": "r", "name": "chat"}}
+    params = {**entries_of("r", recipe, "b"), "judged": {"r-liked": {"recipe": "r", "name": "liked"}}}
+    assert drift(params, "r", recipe) == [
+        "`judged` lacks r-chat",
+        "`judged` holds r-liked, which the recipe does not name",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("[chat]", "[chta]", "no variant `chta`"),
+        ("[chat]", "[base]", "`base` is not tuned"),
+        ("[chat]", "[chat, chat]", "named twice"),
+        ("judge: {model: judge-1}\n", "", "name the judge"),
+        ("answer: {}\n", "", "add the section `answer: {}`"),
+    ],
+    ids=["unknown", "untuned", "twice", "no judge", "no section"],
+)
+def test_judging_that_cannot_be_is_refused_with_the_line(
+    tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    with pytest.raises(KajiyaError, match=rf"recipe\.yaml:[0-9]+: judged: .*{problem}"):
+        load_recipe(write(tmp_path, JUDGED.replace(old, new)))
+
+
+def test_variant_cannot_be_called_like_a_folder_of_judging(tmp_path: Path) -> None:
+    with pytest.raises(KajiyaError, match="no name for a variant"):
+        load_recipe(write(tmp_path, CHAIN.replace("liked", "answers")))

@@ -282,3 +282,12 @@ def test_edit_of_an_empty_or_absent_section_opens_it() -> None:
     assert yaml.safe_load(text) == {**yaml.safe_load(YAML), "two": {"z": {"y": True}}, "four": {"w": "no"}}
     assert "# before two\ntwo:\n  z: {y: true}\nthree" in text
     assert yaml.safe_load(set_list(YAML, ["three", "k"], ["n"]))["three"] == {"k": ["n"]}
+
+
+def test_endpoint_of_the_judge_is_among_what_to_bring(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KAJIYA_JUDGE_URL", raising=False)
+    shown = kajiya("recipes", "show", "elyza-7b")
+    assert "judged by gpt-4-turbo-2024-04-09: instruct" in shown
+    assert "KAJIYA_JUDGE_URL: the endpoint of gpt-4-turbo-2024-04-09" in shown
+    monkeypatch.setenv("KAJIYA_JUDGE_URL", "http://127.0.0.1:1/v1")
+    assert "the endpoint of" not in kajiya("recipes", "show", "elyza-7b")

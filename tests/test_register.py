@@ -38,6 +38,7 @@ from kajiya.registry import (
     registry_exists,
     tracking_uri,
 )
+from kajiya.report import Report
 from kajiya.stage import execute
 from tests.finished_project import VARIANTS, make_project, write_lock
 from tests.tiny_model import write_model
@@ -149,6 +150,33 @@ def test_verdict_of_the_gate_stands_in_tags_metrics_card_and_lineage(project):
     assert "| jnli | 0 | 42.0 | 41.0 | -9.0 (-2.5, +0.5) | 5 | 対象外" in card
     assert "held" not in (OUT / "base" / "model_card.md").read_text(encoding="utf-8")
     assert collect_lineages(MODELS, project)["gptq"].stage("gate@smoke-gptq") is not None
+
+
+def test_scores_of_a_judge_stand_in_metrics_files_and_lineage(project, monkeypatch):
+    from tests import finished_project
+
+    recipe = project / "recipes" / "smoke.yaml"
+    recipe.write_text(recipe.read_text() + "judged: [instruct]\nanswer: {}\njudge: {model: judge-1}\n")
+    folder = project / "models" / "smoke" / "judgements" / "instruct"
+    folder.mkdir(parents=True)
+    judged = {"sets": {"ja_mt_bench": {"mean": 4.5, "n": 80, "turns": {"1": {"mean": 5.0}}}}}
+    (folder / "scores.json").write_text(json.dumps(judged))
+    (folder / "judgements.jsonl").write_text("{}\n")
+    finished_project.write_report(folder, Report())
+    plain = finished_project._stages()
+    made = {"judge@smoke-instruct": (["models/smoke/instruct"], "models/smoke/judgements/instruct")}
+    monkeypatch.setattr(finished_project, "_stages", lambda: {**plain, **made})
+    write_lock(project)
+
+    register()
+
+    instruct, gptq = list_versions("smoke")[1:3]
+    assert instruct.metrics["judged/ja_mt_bench/mean"] == 4.5
+    assert instruct.metrics["judged/ja_mt_bench/turns/1/mean"] == 5.0
+    assert {"judgements/scores.json", "judgements/judgements.jsonl"} <= artifacts(instruct.run_id)
+    assert "judge@smoke-instruct" in (OUT / "instruct" / "lineage.json").read_text()
+    assert "judged/ja_mt_bench/mean" in (OUT / "instruct" / "model_card.md").read_text()
+    assert not [name for name in gptq.metrics if name.startswith("judged")]
 
 
 def test_variant_without_a_gate_is_not_registered(project):
