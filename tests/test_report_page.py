@@ -59,7 +59,7 @@ def test_page_counts_documents_per_stage_and_source_with_reasons(project):
 def test_page_shows_scores_of_all_variants_beside_the_untrained_model_and_chance(project):
     change_results(project, "base", untrained={"jcommonsenseqa": {"0": {"acc": 0.19, "n": 300}}})
 
-    table = rows(english(project))
+    table = [[cell.split(" (")[0] for cell in row] for row in rows(english(project))]  # without intervals
 
     variants = ["base", "instruct", "gptq", "awq"]
     assert ["task", "shots", "measure", "items", *variants, "untrained", "chance"] in table

@@ -1,7 +1,7 @@
 """Scores as dots with whiskers: a row per task, a mark per model, its 95 % interval, and what guessing gives."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -48,7 +48,8 @@ def dot_chart(
     keys = [*series, *(["chance"] if any(row.chance is not None for row in rows) else [])]
     keys += ["published"] if any(row.published for row in rows) else []
     top = TOP + 18 * -(-len(keys) // 3) + 6
-    heights = [LANE * max(1, len(series)) + 10 for _ in rows]
+    # What others published has a lane of its own, below the marks of the page.
+    heights = [LANE * (max(1, len(series)) + bool(row.published)) + 10 for row in rows]
     bottom = top + sum(heights)
 
     def place(value: float) -> float:
@@ -75,7 +76,7 @@ def dot_chart(
                 f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y + 3:.1f}" y2="{y + height - 3:.1f}" class="chance"/>'
             )
         for model, value in row.published:
-            parts.append(_diamond(place(value), y + height / 2, f"{model}: {value:g}"))
+            parts.append(_diamond(place(value), y + height - LANE / 2 - 5, f"{model}: {value:g}"))
         for name, dot in row.dots.items():
             lane = y + 5 + LANE * (series.index(name) + 0.5)
             parts += _dot(name, dot, series.index(name), place, lane)
@@ -103,7 +104,7 @@ def _legend(keys: list[str], series: list[str], names: dict[str, str]) -> list[s
     return parts
 
 
-def _dot(name: str, dot: Dot, number: int, place, y: float) -> list[str]:  # type: ignore[no-untyped-def]
+def _dot(name: str, dot: Dot, number: int, place: Callable[[float], float], y: float) -> list[str]:
     colour = COLOURS[number % len(COLOURS)]
     parts = []
     told = f"{name}: {dot.value:.1f}"
