@@ -1,5 +1,6 @@
 """The traps by which one model gets two scores, and what suites and intervals make of the items' scores."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from components.evaluate import EvaluateSettings, load_sets
 from components.evaluate.catalog import TASKS
 from components.evaluate.metrics import last_number
 from components.evaluate.models import SharedPrefixModel, trained_model
-from components.evaluate.rouge import rouge2
+from components.evaluate.rouge import rouge2, tagger
 from components.evaluate.scores import score_tasks, suite_scores
 from kajiya.errors import KajiyaError
 from kajiya.intervals import wilson
@@ -176,6 +177,17 @@ def test_summary_is_scored_by_pairs_of_words() -> None:
         rouge2("橋ができた", "橋ができる") == 0.4
     )  # 橋 が でき た, 橋 が できる: one pair of three and of two
     assert rouge2("橋", "橋") == 0.0
+
+
+@pytest.mark.parametrize("prompts", ["0.1", "harness"])
+def test_summaries_without_the_words_extra_are_refused_before_anything_is_written(
+    world: Path, model: SharedPrefixModel, monkeypatch: pytest.MonkeyPatch, prompts: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "fugashi", None)
+    monkeypatch.delitem(sys.modules, "lm_eval.tasks.japanese_leaderboard.ja_leaderboard_xlsum", raising=False)
+    tagger.cache_clear()
+    with pytest.raises(KajiyaError, match=r"xlsum_ja .*fugashi.*pip install kajiya\[xlsum\]"):
+        asked(model, world / "sets", "xlsum_ja", prompts=prompts)
 
 
 def test_set_of_texts_is_no_task(model: SharedPrefixModel, tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def content(name: str) -> tuple[dict[str, Any], str]:
         loaded = load_task_file(path)
     except ModuleNotFoundError as error:
         raise KajiyaError(
-            f"evaluate: {name} needs `{error.name}` or what its message names ({error}). Install it with"
-            " `pip install kajiya[xlsum]`, or skip the task with a reason (evaluate.skip)."
+            f"evaluate: {name} needs packages that are not installed ({error}). Install them with `pip install"
+            " kajiya[xlsum]`, or skip the task with a reason (evaluate.skip)."
         ) from None
     version = (loaded.get("metadata") or {}).get("version", "")
     return {key: value for key, value in loaded.items() if key != "tag"}, f"harness {task} {version}".rstrip()
