@@ -168,6 +168,12 @@ def test_nothing_above_chance_stops_unless_the_recipe_lets_it_pass(tmp_path: Pat
         assert (verdict.verdict, verdict.mean, verdict.largest_drop) == ("unjudged", None, None)
 
 
+def test_no_task_at_all_is_nothing_to_judge(tmp_path: Path) -> None:
+    with pytest.raises(KajiyaError, match="nothing to judge"):
+        gate(tmp_path, {}, {})
+    assert gate(tmp_path, {}, {}, GateSettings(unjudged="pass")).verdict == "unjudged"
+
+
 def test_every_number_of_shots_is_judged_and_the_mean_takes_the_published_one(tmp_path: Path) -> None:
     zero = ("jcommonsenseqa", 0)
 

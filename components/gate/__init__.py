@@ -53,7 +53,7 @@ def judge(config: GateSettings, model: Path, before: Path, after: Path) -> GateV
     limits = config.limits_of(after.name, kind)
     evaluations = load_evaluation(before, before.name), load_evaluation(after, after.name)
     compared = compare_all(*evaluations, config.seed)
-    changes = measure_tasks(compared, evaluations[0], before)
+    changes = measure_tasks(compared, evaluations[0], before) if compared else []
     tasks = tuple(judge_task(change, limits) for change in changes)
     found = measure_mean(*evaluations, changes, config.seed)
     mean = judge_mean(*found, limits) if found else None
@@ -66,7 +66,7 @@ def judge(config: GateSettings, model: Path, before: Path, after: Path) -> GateV
         mean=mean,
         tasks=tasks,
         bits_per_byte=shown_bits(*evaluations),
-        warnings=compared.warnings,
+        warnings=compared.warnings if compared else (),
         chat_template=(
             bool(evaluations[0].results.get("chat_template")),
             bool(evaluations[1].results.get("chat_template")),

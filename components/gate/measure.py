@@ -19,8 +19,10 @@ _DECIMALS = 4
 """Of points: finer than what any number of items resolves, coarser than the noise of a float."""
 
 
-def compare_all(before: Evaluation, after: Evaluation, seed: int) -> Comparison:
-    """Both, paired item by item. Raises KajiyaError where only one of them was asked something."""
+def compare_all(before: Evaluation, after: Evaluation, seed: int) -> Comparison | None:
+    """Both, paired item by item; None where neither was asked a task. Raises KajiyaError where only one was asked it."""
+    if not before.answers and not after.answers:
+        return None
     compared = pair(_without_chat(before), _without_chat(after), seed)
     if compared.unpaired:
         raise KajiyaError(
