@@ -10,7 +10,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up bench-corpus bench-train lock clean
+.PHONY: help demo test lint up bench-corpus bench-train bench-eval lock clean
 
 help: ## show this list
 	@echo "kajiya: from raw Japanese sources to a registered, quantized language model"
@@ -40,6 +40,10 @@ bench-corpus: $(READY) $(PEERS)/.ready ## the corpus stages beside their peers, 
 
 bench-train: $(READY) ## training beside its peers, checkpoints and drafts: under ten minutes on two quiet cores; more with a GPU
 	$(BIN)/python -m benchmarks.train
+
+bench-eval: $(READY) ## quantizing beside llm-compressor, evaluation beside plain lm-eval: a few minutes each on a quiet machine
+	$(BIN)/python -m benchmarks.quantize
+	$(BIN)/python -m benchmarks.eval
 
 $(PEERS)/.ready: benchmarks/requirements.txt
 	@echo "Making $(PEERS) from benchmarks/requirements.txt: 0.7 GB."
