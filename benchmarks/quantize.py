@@ -53,11 +53,13 @@ _1B = {
     "vocab_size": 50000, "hidden_size": 2048, "intermediate_size": 5504, "num_hidden_layers": 24,
     "num_attention_heads": 16, "num_key_value_heads": 16, "max_position_embeddings": 2048,
 }  # fmt: skip
-_FEW = {"group_size": 128, "calibration_sequences": 32, "held_out_sequences": 4, "sequence_tokens": 512}
+# Sixteen sequences to calibrate on for each that is held out, as the settings' defaults have it.
+_FEW = {"group_size": 128, "calibration_sequences": 32, "held_out_sequences": 2, "sequence_tokens": 512}
+_FEWER = {**_FEW, "calibration_sequences": 16, "held_out_sequences": 1, "sequence_tokens": 256}
 _MANY = {"group_size": 128, "sequence_tokens": 2048}
 WORKS = {
     "cpu-gptq": Work("GPTQ on a CPU, 13M parameters", _SMALL, {"method": "gptq", **_FEW}),
-    "cpu-awq": Work("AWQ on a CPU, 13M parameters", _SMALL, {"method": "awq", **_FEW}),
+    "cpu-awq": Work("AWQ on a CPU, 13M parameters", _SMALL, {"method": "awq", **_FEWER}),
     "gpu-gptq": Work("GPTQ of the shape of 1.3B on one GPU", _1B, {"method": "gptq", **_MANY}, gpu=True),
     "gpu-awq": Work("AWQ of the shape of 1.3B on one GPU", _1B, {"method": "awq", **_MANY}, gpu=True),
 }
@@ -193,7 +195,7 @@ def _write_inputs(work: Work, model: Path, tokens: Path) -> int:
     pieces = Tokenizer(models.WordLevel({f"w{number}": number for number in range(size)}, "w0"))
     named = {"eos_token": "w1"}
     PreTrainedTokenizerFast(tokenizer_object=pieces, **named).save_pretrained(model)
-    sequences = work.settings.get("calibration_sequences", 256) + work.settings.get("held_out_sequences", 64)
+    sequences = work.settings.get("calibration_sequences", 256) + work.settings.get("held_out_sequences", 16)
     # write_tokens gives a twentieth to validation, of which the stage calibrates on three quarters at most.
     write_tokens(tokens, size, 20 * 2 * sequences * work.settings["sequence_tokens"])
     return sum(weight.numel() for weight in made.parameters())

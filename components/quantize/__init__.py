@@ -39,7 +39,7 @@ class QuantizeSettings(Settings):
     calibration_sequences: int = Field(default=256, ge=1)
     """Sequences of the recipe's validation tokens to calibrate on, sources in about the mixture's proportions; at most
     three quarters of those there are."""
-    held_out_sequences: int = Field(default=64, ge=1)
+    held_out_sequences: int = Field(default=16, ge=1)
     """Other validation sequences, to measure the error on."""
     sequence_tokens: int | None = Field(default=None, ge=8)
     """Tokens per sequence. Unset: the model's context, at most 2048."""
