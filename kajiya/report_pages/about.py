@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kajiya.html_page import number
-from kajiya.recipe_file import BASE
 from kajiya.registry import RegisteredVersion, how_to_open
 from kajiya.report_pages.blocks import Block, Cell, Facts, Link, Section, Table, Text
 from kajiya.report_pages.hung import artifact_address
@@ -52,7 +51,7 @@ def _of_version(records: Records, version: RegisteredVersion, words: Words) -> I
     yield words("variant"), f"`{version.variant}`"
     parent = records.parent(version.variant) if made else None
     if parent is None:
-        shown = words("from_scratch") if version.variant == BASE else "–"
+        shown = words("from_scratch") if records.from_scratch else _base(records)
     else:
         shown = f"`{parent}`" + (
             f" (`{version.name}/{version.parent_version}`)" if version.parent_version else ""
@@ -68,6 +67,12 @@ def _of_version(records: Records, version: RegisteredVersion, words: Words) -> I
     yield words("aliases"), ", ".join(version.aliases) or words("none")
     yield words("how_to_get"), f"`models:/{version.name}/{version.version}`"
     yield words("again_command"), f"`kajiya report {version.name}/{version.version}`"
+
+
+def _base(records: Records) -> str:
+    """The model of others that pretraining went on from, as far as the recipe names it."""
+    about = records.recipe_file().get("about") or {}
+    return (about.get("base") or {}).get("hub") or "–"
 
 
 def _terms(records: Records, key: str) -> str:

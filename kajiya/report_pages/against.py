@@ -23,6 +23,13 @@ FILE = "comparison.json"
 
 def comparison_with_parent(records: Records, variant: str) -> Comparison | str | None:
     """The paired comparison, why there is none, or None where the variant has no parent or no evaluation."""
+    if variant not in records.remembered:
+        records.remembered[variant] = _compared(records, variant)
+    found: Comparison | str | None = records.remembered[variant]
+    return found
+
+
+def _compared(records: Records, variant: str) -> Comparison | str | None:
     parent = records.parent(variant)
     if parent is None or not records.results(variant):
         return None

@@ -1,6 +1,8 @@
 """What fewer bits saved, and what they cost."""
 
+from kajiya.comparison import Comparison
 from kajiya.html_page import number
+from kajiya.report_pages.against import comparison_with_parent
 from kajiya.report_pages.blocks import Block, Section, Table, Text
 from kajiya.report_pages.records import Records, Row
 from kajiya.report_pages.words import Words
@@ -16,7 +18,7 @@ def quantization_section(records: Records, words: Words) -> Section:
         key = "absent_quantization_other" if records.subject else "absent_quantization"
         return Section("quantization", words("quantization"), [Text(words(key), soft=True)])
     blocks: list[Block] = [_sizes(figures, words), Text(words("embeddings_note"), soft=True)]
-    blocks += [_errors(figures, words), Text(words("perplexity_not_decisive"), soft=True)]
+    blocks += [_errors(records, figures, words), Text(words("perplexity_not_decisive"), soft=True)]
     return Section("quantization", words("quantization"), blocks)
 
 
@@ -46,7 +48,7 @@ def _without_embeddings(figures: Row) -> str:
     return f"{(figures['bytes_before'] - kept[0]) / (figures['bytes_after'] - kept[1]):.2f}"
 
 
-def _errors(figures: dict[str, Row], words: Words) -> Table:
+def _errors(records: Records, figures: dict[str, Row], words: Words) -> Table:
     rows = [
         [
             name,
@@ -55,6 +57,7 @@ def _errors(figures: dict[str, Row], words: Words) -> Table:
             number(one.get("kl_divergence")),
             number(one.get("perplexity_full")),
             number(one.get("perplexity_quantized")),
+            _drop(records, name),
         ]
         for name, one in figures.items()
     ]
@@ -65,8 +68,20 @@ def _errors(figures: dict[str, Row], words: Words) -> Table:
         "kl_divergence",
         "perplexity_full",
         "perplexity_quantized",
+        "mean_difference",
     )
-    return Table([words(key) for key in keys], rows, numeric=frozenset({1, 3, 4, 5}))
+    return Table([words(key) for key in keys], rows, numeric=frozenset({1, 3, 4, 5, 6}))
+
+
+def _drop(records: Records, variant: str) -> str:
+    """Of the mean over all tasks, in points: the measure that tells whether abilities were lost."""
+    found = comparison_with_parent(records, variant)
+    if not isinstance(found, Comparison):
+        return "–"
+    suite = found.suite("all")
+    if suite.difference is None or suite.interval is None:
+        return "–"
+    return f"{suite.difference:+.1f} ({suite.interval.low:+.1f} – {suite.interval.high:+.1f})"
 
 
 def _method(figures: Row) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from kajiya.dvc_lock import LockedStage, read_lock, upstream
 from kajiya.errors import KajiyaError
 from kajiya.lineage import Lineage
-from kajiya.recipe_file import LISTS
+from kajiya.recipe_file import LISTS, NO_BASE
 from kajiya.report import Report
 from kajiya.settings import load_yaml
 from kajiya.stage import beside
@@ -35,6 +35,8 @@ class Made:
     """Hash of the output, as DVC took it."""
     needs: tuple[str, ...]
     """Stages whose outputs it reads."""
+    reads: frozenset[str]
+    """Paths of all that it reads."""
     parameters: dict[str, dict[str, Any]]
     report: Report
     run: Row
@@ -68,6 +70,17 @@ class Records:
     def parent(self, variant: str) -> str | None:
         makers = {stage.name: name for name, stage in self.models.items()}
         return next((makers[need] for need in self.models[variant].needs if need in makers), None)
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the weights began at random, rather than as another's."""
+        pretrain = self.stage("pretrain")
+        return pretrain is not None and NO_BASE in pretrain.reads
+
+    @cached_property
+    def remembered(self) -> dict[str, Any]:
+        """What is dear to find, for the other language."""
+        return {}
 
     @property
     def subject(self) -> str | None:
@@ -168,5 +181,6 @@ def _made(root: Path, stage: LockedStage, needs: tuple[str, ...], known: Report 
         report = known or (Report.model_validate_json(path.read_bytes()) if path.exists() else None)
         if report is not None and not output.path.endswith(".report.json"):
             run = _read_json(beside(root / out, "run")) or {}
-            return Made(stage.name, out, output.hash, needs, stage.parameters, report, run)
+            reads = frozenset(dependency.path for dependency in stage.dependencies)
+            return Made(stage.name, out, output.hash, needs, reads, stage.parameters, report, run)
     return None

@@ -123,8 +123,8 @@ def forgetting_section(records: Records, words: Words) -> Section:
         if isinstance(figures, dict) and figures.get("steps"):
             blocks += [Heading(made.name), *_forgetting(figures, words)]
     if not blocks:
-        scratch = records.recipe_file() and not (records.recipe_file().get("about") or {}).get("base")
-        blocks = [Text(words("absent_forgetting_scratch" if scratch else "absent_forgetting"), soft=True)]
+        key = "absent_forgetting_scratch" if records.from_scratch else "absent_forgetting"
+        blocks = [Text(words(key), soft=True)]
     return Section("forgetting", words("forgetting"), blocks)
 
 
