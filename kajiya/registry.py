@@ -7,7 +7,6 @@ because the import takes seconds.
 import fcntl
 import logging
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict
-
 from kajiya.errors import KajiyaError, without_passwords
 from kajiya.lineage import Lineage
+from kajiya.registered_version import RegisteredVersion, parse_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,11 +29,6 @@ LINEAGE_TAG = "kajiya.lineage"
 EVALUATION, JUDGEMENTS = "evaluation", "judgements"
 """Folders of a run with copies of what its variant was measured by."""
 
-# Counts, errors and intervals of a score stand beside it in the run, and are no scores.
-_SCORE = re.compile(
-    r"tasks/(?P<task>[^/]+/[^/]+/(?!n$|stderr$|truncated$|merged$)[^/]+)|(?P<text>perplexity/[^/]+)/perplexity"
-)
-
 # A server that is down shall be an error within seconds (the defaults retry for minutes), nothing is
 # reported to anyone, and a lineage of a few kilobytes needs no progress bar.
 _CLIENT_DEFAULTS = {
@@ -45,32 +38,6 @@ _CLIENT_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-
-
-class RegisteredVersion(BaseModel):
-    """One model version of the registry."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    name: str
-    """Registered model: `kajiya-<recipe>`."""
-    version: int
-    run_id: str
-    variant: str
-    parent_version: int | None
-    aliases: tuple[str, ...]
-    tags: dict[str, str]
-    metrics: dict[str, float]
-    """Every number of its run by path, the last value of each."""
-    experiment_id: str = ""
-    created: str = ""
-    """When it was registered: UTC, to the minute."""
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """What evaluation measured: `<task>/<shots>/<metric>`, and perplexity by source."""
-        matches = [(_SCORE.fullmatch(name), value) for name, value in sorted(self.metrics.items())]
-        return {match["task"] or match["text"]: value for match, value in matches if match}
 
 
 def tracking_uri() -> str:
@@ -260,14 +227,6 @@ def _downloaded(client: "MlflowClient", one: RegisteredVersion, part: str) -> Pa
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=shelf) as partial:
             Path(client.download_artifacts(one.run_id, part, partial)).replace(folder)
     return folder
-
-
-def parse_version(text: str) -> tuple[str, int]:
-    """`kajiya-smoke/3` (or `models:/kajiya-smoke/3`) as name and version."""
-    name, _, version = text.removeprefix("models:/").rpartition("/")
-    if not name or not version.isdigit():
-        raise KajiyaError(f"{text!r}: expected a version such as kajiya-smoke/3. `kajiya status` lists them.")
-    return name, int(version)
 
 
 def _version(client: "MlflowClient", found: Any) -> RegisteredVersion:

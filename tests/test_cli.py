@@ -83,6 +83,7 @@ def test_options_are_no_settings():
         "takedown": {"--reason", "--all"},
         "settings": {"--markdown"},
         "convert": set(),
+        "judge": set(),
         # A conversation is no result of the pipeline.
         "chat": {"--draft", "--temperature", "--top-p", "--seed", "--max-tokens"},
         "serve": {"--draft", "--port", "--host"},

@@ -25,15 +25,14 @@ from components.register.scores import MAX_POINTS, flatten, read_curve, read_jso
 from kajiya.cli import app
 from kajiya.errors import KajiyaError
 from kajiya.lineage import collect_lineages
+from kajiya.registered_version import RegisteredVersion, parse_version
 from kajiya.registry import (
     LINEAGE_TAG,
-    RegisteredVersion,
     connect,
     fetch_model,
     how_to_open,
     list_versions,
     load_lineage,
-    parse_version,
     reachable,
     registry_exists,
     tracking_uri,

@@ -9,12 +9,17 @@ from rich.console import Console
 from kajiya.cli.project import RECIPES
 from kajiya.console_table import new_table, print_table
 
-judge = typer.Typer(no_args_is_help=True, help="Calibrate the LLM judge of a recipe.")
+judge = typer.Typer(no_args_is_help=True)
 
 
 @judge.callback()
 def _group() -> None:
-    """Calibrate the LLM judge of a recipe (docs/judging.md)."""
+    """Calibrate the LLM judge of a recipe (docs/judging.md).
+
+    Examples:
+
+        kajiya judge calibrate elyza-7b scored/elyza-13b.json scored/llama-2-7b.json
+    """
 
 
 @judge.command()

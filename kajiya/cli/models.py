@@ -27,7 +27,8 @@ def lineage(
         kajiya lineage kajiya-smoke/3 --html lineage.html
     """
     from kajiya.lineage_page import lineage_html, lineage_tree
-    from kajiya.registry import load_lineage, parse_version
+    from kajiya.registered_version import parse_version
+    from kajiya.registry import load_lineage
     from kajiya.shards import write_file
 
     found = load_lineage(*parse_version(version))

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kajiya.html_page import number
-from kajiya.registry import RegisteredVersion, how_to_open
+from kajiya.registered_version import RegisteredVersion
+from kajiya.registry import how_to_open
 from kajiya.report_pages.blocks import Block, Cell, Facts, Link, Section, Table, Text
 from kajiya.report_pages.hung import artifact_address
 from kajiya.report_pages.records import Records

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from kajiya.registry import RegisteredVersion, connect, reachable, shown_uri
+from kajiya.registered_version import RegisteredVersion
+from kajiya.registry import connect, reachable, shown_uri
 
 PAGE_TAG = "kajiya.report"
 """Tag of a version that names its page."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from kajiya.errors import KajiyaError
 from kajiya.html_page import render
-from kajiya.registry import RegisteredVersion, how_to_open
+from kajiya.registered_version import RegisteredVersion
+from kajiya.registry import how_to_open
 from kajiya.report_pages.about import Registered, about_section, versions_section
 from kajiya.report_pages.against import comparison_section, gate_section, judge_section
 from kajiya.report_pages.blocks import Section, inline

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from kajiya.dvc_lock import Hashed
 from kajiya.errors import KajiyaError
 from kajiya.lineage import Lineage
-from kajiya.registry import RegisteredVersion, list_versions, load_lineage
+from kajiya.registered_version import RegisteredVersion
+from kajiya.registry import list_versions, load_lineage
 from kajiya.trace.project import Project, output_of
 
 _SPLITS = ("train", "validation")
