@@ -42,7 +42,7 @@ def judge(given: tuple[Path, Path], out: Path, **settings) -> dict:
 
 
 def lines(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "judgements.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (out / "judgements.jsonl").read_bytes().splitlines()]
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

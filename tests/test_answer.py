@@ -1,5 +1,6 @@
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -7,10 +8,11 @@ from question_sets import write_questions
 from served_model import write_pair, write_tokenizer_of_corpus
 from tuning_world import read_files
 
-from components.answer import run
-from components.answer.asking import batches, chosen, room
+from components.answer import answer, run
+from components.answer.asking import asks, batches, chosen, room
 from components.answer.generate import choose
 from components.answer.settings import AnswerSettings
+from components.answer.speak import Spoken
 from kajiya.errors import KajiyaError
 from kajiya.questions import load_questions
 from kajiya.stage import execute
@@ -134,6 +136,20 @@ def test_answers_written_before_a_crash_are_not_made_again(model, sets, tmp_path
     assert again == whole
     assert before + sum(made) == len(whole)
     assert read_files(tmp_path / "answers") == read_files(tmp_path / "whole")
+
+
+def test_answers_with_line_ends_that_json_leaves_as_they_are_outlive_a_crash(sets, tmp_path):
+    questions = load_questions(sets, "elyza_tasks_100").questions
+    wanted = list(asks(questions, 1, {}, None))
+    spoken = [Spoken(place, f"上\u2028中\u2029下\x85{place}", 5, "stop") for place in range(len(wanted))]
+    speaker = SimpleNamespace(
+        context=512, encode=lambda messages: [1, 2], answer=lambda wishes: spoken[: len(wishes)]
+    )
+
+    made = answer(SETTINGS, speaker, wanted, tmp_path)
+    speaker.answer = None
+
+    assert answer(SETTINGS, speaker, wanted, tmp_path) == made
 
 
 def test_model_without_a_chat_template_is_refused_by_name(model, sets, tmp_path):

@@ -125,6 +125,14 @@ def test_reply_without_a_score_is_asked_again_and_both_are_kept(fake, tmp_path, 
     ]
 
 
+def test_answer_with_line_ends_that_json_leaves_as_they_are_is_judged_whole(fake, tmp_path):
+    answer = "一行目\u2028二行目\u2029三行目\x85四行目"
+    judge(world(tmp_path, q2_1=answer), tmp_path / "out")
+
+    assert len(lines(tmp_path / "out")) == 19
+    assert sum(answer in user(body) for body in fake.bodies) == 1
+
+
 def test_verdict_that_stays_unreadable_is_counted_and_no_zero(fake, tmp_path):
     fake.reply = lambda body: "わかりません。" if "\n2番への答え" in user(body) else "[[4]]"
     scores = judge(world(tmp_path), tmp_path / "out", asks=2)["sets"]["elyza_tasks_100"]
@@ -300,7 +308,7 @@ def test_published_prompts_are_taken_from_the_sets_folder(fake, tmp_path):
     sets = world(tmp_path)[1]
     published(
         sets,
-        ("single-v1", "普通: {question} / {answer}"),
+        ("single-v1", "普通:\u2028{question} / {answer}"),
         ("single-math-v1", "数学: {question} / {ref_answer_1} / {answer}"),
     )
     first = write_answers(tmp_path / "given" / "first", sets, turns=1)
@@ -313,7 +321,7 @@ def test_published_prompts_are_taken_from_the_sets_folder(fake, tmp_path):
     ] in asked
     assert [
         {"role": "system", "content": "助手です。"},
-        {"role": "user", "content": "普通: writingの問い。 / 10番への答えね"},
+        {"role": "user", "content": "普通:\u2028writingの問い。 / 10番への答えね"},
     ] in asked
     assert scores["sets"]["ja_mt_bench"]["prompts"]["version"] == "published"
 

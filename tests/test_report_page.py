@@ -14,6 +14,7 @@ from kajiya.report import Report
 from kajiya.report_pages import recipe_page
 from kajiya.report_pages.curves import thinned
 from kajiya.report_pages.dot_chart import Dot, DotRow, dot_chart
+from kajiya.report_pages.records import read_lines
 from kajiya.report_pages.training import forgetting_table
 from kajiya.report_pages.words import FILE, Words
 from kajiya.run_record import PRICE
@@ -33,6 +34,14 @@ def project(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv(PRICE, raising=False)
     return root
+
+
+def test_lines_of_json_are_read_whole_and_one_that_a_kill_cut_is_left_out(tmp_path):
+    row = {"prompt": "続き", "text": "上\u2028中\x85下"}
+    line = json.dumps(row, ensure_ascii=False).encode()
+    (tmp_path / "samples.jsonl").write_bytes(line + b"\n" + line[:12])
+
+    assert read_lines(tmp_path / "samples.jsonl") == [row]
 
 
 def page_of(root):

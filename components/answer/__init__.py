@@ -65,7 +65,8 @@ def answer(config: AnswerSettings, speaker: Any, wanted: list[Ask], work: Path) 
         for number, places in enumerate(plan):
             path = work / f"batch-{number:05d}.jsonl"
             if path.exists():
-                found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+                # Of bytes: str.splitlines would also break at U+2028 and its like, which JSON leaves as they are.
+                found = [json.loads(line) for line in path.read_bytes().splitlines()]
                 bar.update(len(places))
             else:
                 found = list(

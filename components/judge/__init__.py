@@ -61,7 +61,8 @@ def read_answers(folder: Path) -> list[Record]:
     if not path.is_file():
         raise KajiyaError(f"{path}: no such file. Run the stage `answer` first.")
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # Of bytes: str.splitlines would also break at U+2028, U+2029 and U+0085, which JSON leaves as they are.
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             record = json.loads(line)
             _ = [record[key] for key in ("set", "id", "turn", "answer", "cut")]

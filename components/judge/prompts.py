@@ -117,7 +117,8 @@ def _published(path: Path) -> Prompts:
         )
     raw = path.read_bytes()
     lines: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(raw.decode("utf-8").splitlines(), 1):
+    # Of bytes: str.splitlines would also break at U+2028 and its like, which JSON may hold as they are.
+    for number, line in enumerate(raw.splitlines(), 1):
         try:
             entry = json.loads(line)
             lines[str(entry["name"])] = {key: str(entry[key]) for key in ("system_prompt", "prompt_template")}

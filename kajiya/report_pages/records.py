@@ -137,10 +137,11 @@ def read_lines(path: Path) -> list[Row]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    # Of bytes: str.splitlines would also break at U+2028 and its like, which JSON leaves as they are.
+    for line in path.read_bytes().splitlines():
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except ValueError:  # also half a character
             continue
         if isinstance(row, dict):
             rows.append(row)
