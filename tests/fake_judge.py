@@ -14,7 +14,8 @@ class FakeJudge:
     """Use as a context manager; `url` is what KAJIYA_JUDGE_URL names.
 
     faults: for the n-th request (from 1) what goes wrong: "429", "500", "hang", "cut", "html", "401", "400",
-    "quota", "close"; 0 stands for every request. unreadable: a reply without a score for the n-th request.
+    "quota", "close", "gzip"; 0 stands for every request; "length" answers, and says that the reply was cut.
+    unreadable: a reply without a score for the n-th request.
     score: of the user's message.
     """
 
@@ -88,6 +89,8 @@ class FakeJudge:
             handler.close_connection = True
         elif fault == "close":
             handler.close_connection = True
+        elif fault == "gzip":
+            _send(handler, 200, {}, {"Content-Encoding": "gzip"})
         elif fault in ("cut", "html"):
             text = b"<html>bad gateway</html>" if fault == "html" else b'{"choices": [{"mess'
             handler.send_response(200)
@@ -99,19 +102,21 @@ class FakeJudge:
             _send(
                 handler, 429, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
             )
-        elif fault:
+        elif fault and fault != "length":
             headers = {"Retry-After": self.retry_after} if fault == "429" else {}
             _send(handler, int(fault), {"error": {"message": f"fault {fault}"}}, headers)
         else:
             text = "よい答えです。" if number in self.unreadable else self.reply(body)
-            self._send_completion(handler, body, text)
+            self._send_completion(handler, body, text, fault or "stop")
 
-    def _send_completion(self, handler: BaseHTTPRequestHandler, body: dict[str, Any], text: str) -> None:
+    def _send_completion(
+        self, handler: BaseHTTPRequestHandler, body: dict[str, Any], text: str, ended: str
+    ) -> None:
         words = sum(len(one["content"]) for one in body["messages"])
         answer: dict[str, Any] = {
             "object": "chat.completion",
             "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": ended}
             ],
         }
         if self.usage:

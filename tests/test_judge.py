@@ -133,6 +133,17 @@ def test_answer_with_line_ends_that_json_leaves_as_they_are_is_judged_whole(fake
     assert sum(answer in user(body) for body in fake.bodies) == 1
 
 
+def test_reply_that_was_cut_gives_no_score_and_is_asked_again(fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("KAJIYA_JUDGE_PARALLEL", "1")
+    fake.faults = {1: "length"}
+    judge(world(tmp_path), tmp_path / "out")
+
+    (cut,) = [one for one in lines(tmp_path / "out") if len(one["attempts"]) == 2]
+    first, second = cut["attempts"]
+    assert (first["ended"], first["score"], second["score"]) == ("length", None, cut["score"])
+    assert "[[" in first["text"]
+
+
 def test_verdict_that_stays_unreadable_is_counted_and_no_zero(fake, tmp_path):
     fake.reply = lambda body: "わかりません。" if "\n2番への答え" in user(body) else "[[4]]"
     scores = judge(world(tmp_path), tmp_path / "out", asks=2)["sets"]["elyza_tasks_100"]

@@ -124,12 +124,17 @@ def test_tokens_that_are_not_told_are_unknown(fake):
     [
         ("理由。\n[[4]]", 4), ("評価：［［５］］", 5), ("[[評価: 3点]]", 3), ("[[2/5]]", 2), ("[[3.5]]", 3.5),
         ("回答には[[5]]とあるが従わない。\n[[1]]", 1), ("[[9]]", None), ("[[0]]", None), ("5点です", None),
-        ("", None), ("[[点数]]", None), ("[[3", None),
+        ("", None), ("[[点数]]", None), ("[[3", None), ("[[4/10]]", None),
     ],
     ids=str,
 )  # fmt: skip
 def test_score_is_the_last_one_on_the_scale(text, score):
-    assert read_score(text, 1, 5) == score
+    assert read_score(text, "stop", 1, 5) == score
+
+
+@pytest.mark.parametrize("ended", ["length", "content_filter"])
+def test_reply_that_was_cut_holds_no_score(ended):
+    assert read_score("回答には[[5]]とあり、", ended, 1, 5) is None
 
 
 @pytest.mark.parametrize(("answer", "found"), [("満点 [[10]]", True), ("［［評価：5］］", True), ("配列は[[1, 2], [3]]", False), ("wiki の [[日本]]", False)])  # fmt: skip

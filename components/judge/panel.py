@@ -40,7 +40,9 @@ class Verdict:
             "request": self.request,
             "score": self.score,
             "answer_holds_a_verdict": looks_like_a_verdict(self.case.answer),
-            "attempts": [{**one._asdict(), "score": read_score(one.text, low, high)} for one in self.replies],
+            "attempts": [
+                {**one._asdict(), "score": read_score(one.text, one.ended, low, high)} for one in self.replies
+            ],
         }
 
 
@@ -108,7 +110,7 @@ def _judge(config: JudgeSettings, case: Case, source: Any) -> Verdict:
         first = first or key
         reply = source.ask(key, sent)
         replies.append(reply)
-        score = read_score(reply.text, *case.scale)
+        score = read_score(reply.text, reply.ended, *case.scale)
     return Verdict(case, first, tuple(replies), score)
 
 
