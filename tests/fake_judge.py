@@ -132,7 +132,7 @@ def _send(
     content: dict[str, Any],
     headers: dict[str, str] | None = None,
 ) -> None:
-    text = json.dumps(content, ensure_ascii=False).encode()
+    text = json.dumps(content).encode()
     handler.send_response(status)
     for name, value in {
         "Content-Type": "application/json",

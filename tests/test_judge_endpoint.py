@@ -2,6 +2,7 @@ import pytest
 from fake_judge import FakeJudge
 
 from components.judge.endpoint import Endpoint, judge_url
+from components.judge.replies import ReplyLog
 from components.judge.verdict import looks_like_a_verdict, read_score
 from kajiya.errors import KajiyaError, PassingError
 
@@ -22,11 +23,19 @@ def ask():
         return endpoint.ask(BODY)
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "503", "408", "cut", "html", "close"])
+@pytest.mark.parametrize("fault", ["429", "500", "503", "408", "cut", "html", "close", "gzip"])
 def test_fault_that_passes_is_asked_again(fake, fault):
     fake.faults = {1: fault, 2: fault}
     assert ask().text.endswith("[[2]]")
     assert len(fake.bodies) == 3
+
+
+def test_half_a_surrogate_pair_in_a_reply_can_be_kept(fake, tmp_path):
+    fake.reply = lambda body: "よい\ud83d [[4]]"
+    with ReplyLog(tmp_path / "replies.jsonl") as log:
+        log.keep("key", ask())
+    with ReplyLog(tmp_path / "replies.jsonl") as log:
+        assert log.get("key").text == "よい? [[4]]"
 
 
 def test_silent_judge_is_given_up_and_asked_again(fake, monkeypatch):
@@ -99,7 +108,17 @@ def test_absent_address_is_named_with_an_example(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "address", ["api.openai.com/v1", "ftp://a/v1", "https://user:pw@a/v1", "https://a/v1?key=abcd"]
+    "address",
+    [
+        "api.openai.com/v1",
+        "ftp://a/v1",
+        "https://user:pw@a/v1",
+        "https://a/v1?key=abcd",
+        "http://a:port/v1",
+        "http://a:99999/v1",
+        "http://[::1/v1",
+        "https://\u2603..jp/v1",
+    ],
 )
 def test_address_that_is_none_is_refused_without_its_password(monkeypatch, address):
     monkeypatch.setenv("KAJIYA_JUDGE_URL", address)
@@ -107,6 +126,26 @@ def test_address_that_is_none_is_refused_without_its_password(monkeypatch, addre
         judge_url()
     assert "pw@" not in str(caught.value)
     assert "abcd" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["http://judge.example/v1", "http://192.0.2.7:8000/v1"])
+def test_key_goes_in_clear_to_no_other_machine_unless_allowed(monkeypatch, address):
+    monkeypatch.setenv("KAJIYA_JUDGE_KEY", "sk-secret-1")
+    monkeypatch.setenv("KAJIYA_JUDGE_URL", address)
+    with pytest.raises(KajiyaError, match=r"http://.*KAJIYA_JUDGE_PLAIN_HTTP=1") as caught:
+        Endpoint()
+    assert "sk-secret-1" not in str(caught.value)
+
+    monkeypatch.setenv("KAJIYA_JUDGE_PLAIN_HTTP", "1")
+    with Endpoint() as endpoint:
+        assert endpoint.url == address
+
+
+def test_proxy_that_is_no_address_is_named(monkeypatch):
+    monkeypatch.setenv("KAJIYA_JUDGE_URL", "https://judge.example/v1")
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://a")
+    with pytest.raises(KajiyaError, match="HTTPS_PROXY"):
+        Endpoint()
 
 
 def test_address_may_end_in_the_route(monkeypatch):

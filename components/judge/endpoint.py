@@ -5,6 +5,7 @@ or no JSON. What a server asks for in Retry-After is honoured, up to a quarter o
 a key that is refused, a request that is wrong, an account without credit.
 """
 
+import ipaddress
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from kajiya.errors import KajiyaError, PassingError, without_secrets
 from kajiya.retry_after import retry_after_seconds
 
 URL_VARIABLE, KEY_VARIABLE = "KAJIYA_JUDGE_URL", "KAJIYA_JUDGE_KEY"
+PLAIN_HTTP_VARIABLE = "KAJIYA_JUDGE_PLAIN_HTTP"
 LONGEST_WAIT_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 900.0
 _MOST_BYTES = 8 << 20
@@ -57,13 +59,24 @@ class Endpoint:
         key = os.environ.get(KEY_VARIABLE, "").strip()
         if not key.isascii() or not key.isprintable():
             raise KajiyaError(f"{KEY_VARIABLE} in the environment holds what no key can. Copy it again.")
+        if key:
+            _check_secrecy(self.url)
+        self._client = self._connected(key)
+
+    def _connected(self, key: str) -> httpx.Client:
         headers = {"User-Agent": f"kajiya/{__version__}", "Content-Type": "application/json"}
-        self._client = httpx.Client(
-            headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
-            timeout=httpx.Timeout(self._timeout, connect=min(20, self._timeout)),
-            limits=httpx.Limits(max_connections=None),
-            trust_env=not _is_loopback(self.url),  # a proxy cannot reach this machine's loopback
-        )
+        try:
+            return httpx.Client(
+                headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
+                timeout=httpx.Timeout(self._timeout, connect=min(20, self._timeout)),
+                limits=httpx.Limits(max_connections=None),
+                trust_env=not _is_loopback(self.url),  # a proxy cannot reach this machine's loopback
+            )
+        except (ValueError, httpx.InvalidURL) as error:
+            raise KajiyaError(
+                f"the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the environment names: {without_secrets(str(error))}. "
+                "Mend its address, or unset it."
+            ) from None
 
     def __enter__(self) -> "Endpoint":
         return self
@@ -81,8 +94,8 @@ class Endpoint:
                 return _read(*self._post(content))
             except _TryAgain as caught:
                 trouble = caught
-            except httpx.TransportError as error:
-                trouble = _transport_trouble(error)
+            except httpx.RequestError as error:
+                trouble = _request_trouble(error)
             self._wait(trouble, attempt)
         raise AssertionError  # the last wait raises
 
@@ -124,8 +137,13 @@ def judge_url() -> str:
             f"{URL_VARIABLE}=https://api.openai.com/v1 (and its key in {KEY_VARIABLE}), or http://127.0.0.1:8000/v1 of "
             "`kajiya serve`."
         )
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        httpx.URL(url)  # stricter: brackets, names
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
+        is_address = False
+    if not is_address:
         raise KajiyaError(
             f"{URL_VARIABLE}={without_secrets(url)}: no address of a web server (http://, https://)."
         )
@@ -150,7 +168,14 @@ def _read(response: httpx.Response, body: bytes) -> Reply:
     tokens = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
     counts = [one if isinstance(one, int) else None for one in tokens]
     # A refusal has no content: it holds no score, and that is told as any reply without one.
-    return Reply(text if isinstance(text, str) else "", str(choice.get("finish_reason")), *counts)
+    return Reply(
+        _writable(text if isinstance(text, str) else ""), _writable(str(choice.get("finish_reason"))), *counts
+    )
+
+
+def _writable(text: str) -> str:
+    """Half of a surrogate pair, which JSON can say and UTF-8 cannot, as a question mark: the rest was paid for."""
+    return text.encode(errors="replace").decode()
 
 
 def _refuse(response: httpx.Response, told: str) -> None:
@@ -183,14 +208,29 @@ def _told(body: bytes) -> str:
     return without_secrets(" ".join(text.split()))[:300]
 
 
-def _transport_trouble(error: httpx.TransportError) -> _TryAgain:
+def _request_trouble(error: httpx.RequestError) -> _TryAgain:
+    """Also for a body whose compression is broken. Raises KajiyaError where asking again is of no use."""
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         raise KajiyaError(f"{error}. Check {URL_VARIABLE} and {KEY_VARIABLE} in the environment.") from error
     return _TryAgain(f"{type(error).__name__}: {error}")
 
 
+def _check_secrecy(url: str) -> None:
+    """Raise KajiyaError where a key would go over the network for all to read."""
+    if urlsplit(url).scheme == "https" or _is_loopback(url) or os.environ.get(PLAIN_HTTP_VARIABLE) == "1":
+        return
+    raise KajiyaError(
+        f"{URL_VARIABLE}={url}: over http:// the key in {KEY_VARIABLE} could be read on the way. Take https://, unset the "
+        f"key if the judge asks for none, or set {PLAIN_HTTP_VARIABLE}=1 if you trust the network between."
+    )
+
+
 def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _number(name: str, default: float, least: float = 0) -> float:
