@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,9 @@ def test_verdicts_that_were_paid_for_are_not_asked_again(fake, tmp_path, capsys)
     assert len(fake.bodies) == 19
     assert read_files(tmp_path / "out") == first
 
+    judge(given, tmp_path / "out", seed=5)
+    assert len(fake.bodies) == 19
+
     judge(given, tmp_path / "out", samples=2)
     assert len(fake.bodies) == 2 * 19
     assert "19 of 38 verdicts were given before" in capsys.readouterr().err
@@ -307,9 +311,10 @@ def test_missing_reference_is_named_before_anything_is_paid(fake, tmp_path):
     assert fake.bodies == []
 
 
-def published(sets, *names):
+def published(sets, *names, system="助手です。"):
     entries = [
-        {"name": name, "system_prompt": "助手です。", "prompt_template": template} for name, template in names
+        {"name": name, "system_prompt": system.format(name=name), "prompt_template": template}
+        for name, template in names
     ]
     path = sets / "ja_mt_bench" / "judge_ja_prompts.jsonl"
     path.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in entries))
@@ -345,6 +350,30 @@ def test_published_prompts_without_a_second_turn_refuse_one(fake, tmp_path):
 
     with pytest.raises(KajiyaError, match=r"no prompt for a second turn.*answer\.turns"):
         judge((answers, sets), tmp_path / "out", prompts={"ja_mt_bench": "published"})
+    assert fake.bodies == []
+
+
+def test_published_prompts_bring_a_system_prompt_each(fake, tmp_path):
+    given = world(tmp_path)
+    kinds = ("single-v1", "single-math-v1", "single-v1-multi-turn", "single-math-v1-multi-turn")
+    published(
+        given[1],
+        *((name, "{question}{answer}" if "turn" not in name else "{question_2}{answer_2}") for name in kinds),
+        system="{name}の採点者です。",
+    )
+    judge(given, tmp_path / "out", prompts={"ja_mt_bench": "published"})
+
+    systems = Counter(body["messages"][0]["content"] for body in fake.bodies)
+    assert [systems[f"{name}の採点者です。"] for name in kinds] == [5, 3, 5, 3]
+
+
+def test_published_prompts_without_one_for_references_refuse_mathematics(fake, tmp_path):
+    sets = world(tmp_path)[1]
+    published(sets, ("single-v1", "{question}{answer}"))
+    first = write_answers(tmp_path / "given" / "first", sets, turns=1)
+
+    with pytest.raises(KajiyaError, match=r"no prompt for a first turn with a reference .*single-math-v1\)"):
+        judge((first, sets), tmp_path / "out", prompts={"ja_mt_bench": "published"})
     assert fake.bodies == []
 
 

@@ -99,7 +99,7 @@ def make_cases(
                 f"answers.jsonl: {key[0]} {key[1]}: turn {record['turn']} without the one before it."
             )
         for sample in range(1, config.samples + 1):
-            cases.append(case_of(questions[key], list(so_far), sample, prompts[record["set"]], config.seed))  # noqa: PERF401
+            cases.append(case_of(questions[key], list(so_far), sample, prompts[record["set"]]))  # noqa: PERF401
     return cases
 
 

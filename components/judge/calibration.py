@@ -109,7 +109,6 @@ def make_cases(config: JudgeSettings, scored: dict[str, list[Scored]], prompts: 
             [one.answer],
             sample,
             prompts,
-            config.seed,
         )
         for name, lines in scored.items()
         for number, one in enumerate(lines, 1)

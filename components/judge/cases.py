@@ -35,7 +35,7 @@ class Case:
         return self.prompts.content.scale
 
 
-def case_of(question: Question, answers: list[str], sample: int, prompts: Prompts, seed: int) -> Case:
+def case_of(question: Question, answers: list[str], sample: int, prompts: Prompts) -> Case:
     """answers: the model's, up to the turn that is judged. Raises KajiyaError where a reference is missing."""
     turn = len(answers)
     needs = question.category in NEEDS_REFERENCE
@@ -45,7 +45,7 @@ def case_of(question: Question, answers: list[str], sample: int, prompts: Prompt
             "judge needs one. Put reference_answer/gpt-4.jsonl beside the questions (docs/formats.md)."
         )
     kind = prompts.kind(turn, bool(question.references) and (needs or not question.category))
-    messages = prompts.messages(kind, values_of(question, answers), seed)
+    messages = prompts.messages(kind, values_of(question, answers))
     return Case(
         question.set,
         question.id,

@@ -39,6 +39,8 @@ class PromptFile(Settings):
     version: str
     scale: tuple[int, int]
     system: str
+    systems: dict[str, str] = Field(default_factory=dict)
+    """By kind, where one has a system prompt of its own: FastChat's hold the instructions for second turns."""
     templates: dict[str, str] = Field(min_length=1)
     """By kind: first, second, and each with _reference."""
     again: str | None = None
@@ -62,22 +64,26 @@ class Prompts:
         """The template for a turn. Raises KajiyaError where this version has none."""
         second = turn > 1
         wanted = f"{'second' if second else 'first'}{'_reference' if with_reference else ''}"
-        # A version may have one template for both: ELYZA-tasks-100's always shows the reference.
-        for kind in (wanted, wanted.removesuffix("_reference")):
-            if kind in self.content.templates:
-                return kind
+        templates, plain = self.content.templates, wanted.removesuffix("_reference")
+        if wanted in templates:
+            return wanted
+        # A version may have one template for both, as ELYZA-tasks-100's does: it shows the reference.
+        if "{reference" in templates.get(plain, ""):
+            return plain
+        turn_told = f"a {'second' if second else 'first'} turn{' with a reference' if with_reference else ''}"
+        remedy = "Set answer.turns to first, or take" if second else "Take"
         raise KajiyaError(
-            f"{self.where}: holds no prompt for {'a second turn' if second else 'a first turn'} ({wanted}). Set "
-            "answer.turns to first, or take another version under judge.prompts."
+            f"{self.where}: holds no prompt for {turn_told} ({wanted}; in FastChat's form {_FASTCHAT[wanted]}). {remedy} another version under "
+            "judge.prompts."
         )
 
-    def messages(self, kind: str, values: Mapping[str, str], seed: int) -> list[dict[str, str]]:
+    def messages(self, kind: str, values: Mapping[str, str]) -> list[dict[str, str]]:
         """The conversation that asks for a verdict."""
-        filled = {**values, "mark": mark(values, seed)}
-        user = fill(self.content.templates[kind], filled)
+        filled = {**values, "mark": mark(values)}
+        system = self.content.systems.get(kind, self.content.system)
         return [
-            {"role": "system", "content": fill(self.content.system, filled).strip()},
-            {"role": "user", "content": user.strip()},
+            {"role": "system", "content": fill(system, filled).strip()},
+            {"role": "user", "content": fill(self.content.templates[kind], filled).strip()},
         ]
 
 
@@ -86,9 +92,9 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda place: values.get(place[1], place[0]), template)
 
 
-def mark(values: Mapping[str, str], seed: int) -> str:
+def mark(values: Mapping[str, str]) -> str:
     """A word that stands in none of the texts, for the lines around them: no answer can close its own quotation."""
-    text = json.dumps([seed, sorted(values.items())], ensure_ascii=False)
+    text = json.dumps(sorted(values.items()), ensure_ascii=False)
     found = hashlib.sha256(text.encode()).hexdigest()[:12]
     while any(found in value for value in values.values()):
         found = hashlib.sha256(found.encode()).hexdigest()[:12]
@@ -139,6 +145,7 @@ def _published(path: Path) -> Prompts:
         version=PUBLISHED,
         scale=(1, 10),
         system=lines["single-v1"]["system_prompt"],
+        systems={kind: lines[_FASTCHAT[kind]]["system_prompt"] for kind in templates},
         templates=templates,
     )
     _check(content, path)
