@@ -13,6 +13,8 @@ from kajiya.intervals import Interval, Values
 
 RESULTS, PREDICTIONS = "results.json", "predictions.jsonl"
 BALANCED = "balanced_acc"
+_ROUNDING = 1e-4
+"""Scores and those of their items have six digits."""
 
 Setting = tuple[str, int]
 """A task and its number of shots."""
@@ -92,6 +94,7 @@ def load_evaluation(folder: Path, name: str | None = None, judgements: Path | No
     loaded = Evaluation(name or str(folder), results, answers, judgements)
     for setting in answers:
         _check_belongs(loaded, setting, file)
+    _check_whole(loaded, file)
     return loaded
 
 
@@ -139,6 +142,11 @@ def _answers(file: Path, setting: Setting, lines: list[dict[str, Any]]) -> Answe
         raise KajiyaError(
             f"{where}: a line lacks `id`, `right` or one of its `scores`: an older kajiya wrote it. Evaluate again."
         ) from None
+    for metric, values in scores.items():
+        # A null, or what a program without a check wrote for NaN, which equals no score and passes every limit.
+        if not np.isfinite(values).all():
+            unknown = ids[int(np.flatnonzero(~np.isfinite(values))[0])]
+            raise KajiyaError(f"{where}: item {unknown} has no number for {metric}. Evaluate again.")
     if len(set(ids)) != len(ids):
         double = Counter(ids).most_common(1)[0][0]
         raise KajiyaError(f"{where}: item {double} stands there twice. Give the items ids of their own.")
@@ -159,10 +167,25 @@ def _check_belongs(loaded: Evaluation, setting: Setting, file: Path) -> None:
         )
     for metric, values in loaded.answers[setting].scores.items():
         score = stated.get(metric)
-        # lm-eval scores XLSum by a mean of resamples, which is not quite that of the items.
-        tolerance = 1e-4 if np.isin(values, (0.0, 1.0)).all() else 0.02
-        if isinstance(score, float) and abs(score - values.mean()) > tolerance:
+        if isinstance(score, float) and abs(score - values.mean()) > _ROUNDING:
             raise KajiyaError(
                 f"{file}: the items of {setting[0]} with {setting[1]} shots make {metric} {values.mean():.4f}, but"
                 f" {RESULTS} beside it says {score:.4f}: they are of different runs. Evaluate again."
             )
+    if (count := len(loaded.answers[setting].ids)) != stated.get("n"):
+        raise KajiyaError(
+            f"{file}: {count} items of {setting[0]} with {setting[1]} shots, but {RESULTS} beside it says"
+            f" {stated.get('n')}: lines are missing, or they are of different runs. Evaluate again."
+        )
+
+
+def _check_whole(loaded: Evaluation, file: Path) -> None:
+    """Raise KajiyaError for a score without items: left out on both sides, nobody would miss it."""
+    answered = {(task, str(shots)) for task, shots in loaded.answers}
+    for task, by_shots in loaded.results["tasks"].items():
+        for shots in by_shots:
+            if (task, shots) not in answered:
+                raise KajiyaError(
+                    f"{file}: no items of {task} with {shots} shots, which {RESULTS} beside it has a score of."
+                    " Evaluate again."
+                )

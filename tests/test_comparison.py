@@ -272,9 +272,12 @@ def test_comparison_goes_through_json_and_the_seed_alone_decides(folders):
         (lambda folder: append(folder, first_line(folder)), "item 00000 stands there twice"),
         (lambda folder: append(folder, '{"task": "x", "shots": 0, "id": 1, "right": 1, "scores": {}}'), "x with 0 shots is not in"),
         (lambda folder: append(folder, first_line(folder).replace("00000", "new")), "of different runs"),
+        (lambda folder: replace_lines(folder, lambda line: line.replace('"acc": 1.0', '"acc": null')), "item 00000 has no number for acc"),
+        (lambda folder: replace_lines(folder, lambda _: ""), "no items of jnli with 3 shots"),
+        (lambda folder: replace_lines(folder, lambda line: "" if "00000" in line or "00009" in line else line), "8 items of jnli with 3 shots.*says 10"),
     ],
     ids=["no-results", "broken-results", "empty-results", "no-predictions", "broken-line", "no-task", "no-scores",
-         "double", "unknown-task", "other-run"],
+         "double", "unknown-task", "other-run", "null", "no-lines", "fewer-items"],
 )  # fmt: skip
 def test_spoilt_folder_is_an_error_with_file_and_remedy(folders, spoil, words):
     before, after = folders(SAME, SAME)
@@ -290,3 +293,9 @@ def append(folder, line):
 
 def first_line(folder):
     return (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()[0]
+
+
+def replace_lines(folder, change):
+    file = folder / "predictions.jsonl"
+    lines = [change(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    file.write_text("".join(f"{line}\n" for line in lines if line), encoding="utf-8")
