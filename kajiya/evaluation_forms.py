@@ -139,10 +139,10 @@ def multiple_choice(fields: Fields) -> Fields:
     if label is None:
         label = fields.get("answerKey", fields.get("answer"))
     if isinstance(choices, dict):  # the hub's form of ARC: two lists
-        choices = [
-            {"text": text, "label": name}
-            for text, name in zip(choices.get("text", ()), choices.get("label", ()), strict=False)
-        ]
+        texts, names = choices.get("text") or (), choices.get("label") or ()
+        if len(texts) != len(names):
+            raise ValueError(f"choices: {len(texts)} under `text` and {len(names)} under `label`")
+        choices = [{"text": text, "label": name} for text, name in zip(texts, names, strict=True)]
     if isinstance(choices, list) and choices and all(isinstance(one, dict) for one in choices):
         names = [one.get("label") for one in choices]
         label = names.index(label) if label in names else label

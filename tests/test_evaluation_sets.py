@@ -89,6 +89,11 @@ def test_set_of_another_name_is_multiple_choice_or_texts_by_its_fields(tmp_path)
         ("arc", [CHOICE, CHOICE | {"label": 2}], ":2: record: .*label 2, but the last .* is number 1"),
         ("arc", [CHOICE | {"choices": ["Rome"]}], ":1: choices"),
         ("arc", [CHOICE | {"choices": ["Rome", ""]}], "an empty choice"),
+        (
+            "arc",
+            [CHOICE | {"choices": {"text": ["Rome", "Paris", "Oslo"], "label": ["A", "B"]}}],
+            ":1: choices: 3 under `text` and 2 under `label`",
+        ),
         ("jcommonsenseqa", [QUESTION, "{broken"], "valid-v1.3.json:2: invalid JSON"),
         (
             "jcommonsenseqa",
