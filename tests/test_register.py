@@ -438,6 +438,13 @@ def test_broken_results_are_an_error_naming_the_line(project):
     assert list_versions() == []
 
 
+@pytest.mark.parametrize("constant", ["NaN", "-Infinity"])
+def test_score_that_is_no_number_is_refused(tmp_path, constant):
+    (tmp_path / "results.json").write_text(f'{{"tasks": {{"jnli": {{"3": {{"acc": {constant}}}}}}}}}')
+    with pytest.raises(KajiyaError, match=rf"results\.json: holds {constant}, which is no score"):
+        read_json(tmp_path / "results.json")
+
+
 def test_registry_that_nobody_wrote_yet_is_empty_and_stays_so(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)

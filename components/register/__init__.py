@@ -67,6 +67,7 @@ def prepare(config: RegisterSettings, lineage: Lineage, models: Path, folder: Pa
     """Gather and write everything the version shall carry; reads nothing from the registry."""
     model, evaluation = models / lineage.variant, models / "evaluation" / lineage.variant
     results = read_json(evaluation / "results.json")
+    results.pop("seed", None)  # a number, but no score
     size = weights_bytes(model)
     judged = judgements_of(lineage, models)
     scores = flatten(results) | (

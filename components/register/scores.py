@@ -23,16 +23,30 @@ class Point(NamedTuple):
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises KajiyaError naming the file and the line."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise KajiyaError(
             f"{path}: no such file. Run the stage that writes it first (`kajiya run`)."
         ) from None
     except json.JSONDecodeError as error:
         raise KajiyaError(f"{path}:{error.lineno}: not valid JSON ({error.msg}). Rerun its stage.") from None
+    except _NoNumberError as error:
+        raise KajiyaError(
+            f"{path}: holds {error}, which is no score: the model is damaged, or its training diverged."
+            " Look at its loss, and rerun the stage that made it."
+        ) from None
     if not isinstance(content, dict):
         raise KajiyaError(f"{path}: expected a JSON object, found {type(content).__name__}. Rerun its stage.")
     return content
+
+
+class _NoNumberError(ValueError):
+    pass
+
+
+def _refuse(constant: str) -> None:
+    """NaN and infinities, which Python reads though JSON has none."""
+    raise _NoNumberError(constant)
 
 
 def flatten(content: Any, prefix: str = "") -> dict[str, float]:
