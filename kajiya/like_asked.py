@@ -20,6 +20,7 @@ def check_alike(before: Evaluation, after: Evaluation, common: Sequence[Setting]
         *_conditions(before.results, after.results),
         *(line for task in dict.fromkeys(task for task, _ in common) for line in _data(before, after, task)),
         *(line for setting in common for line in _prompts(before, after, setting)),
+        *_examples(before, after, common),
     ]
     # Other data has other items: naming those too would say it twice.
     found = found or [line for setting in common for line in _items(before, after, setting)]
@@ -38,6 +39,12 @@ def warnings_of(before: Evaluation, after: Evaluation, common: Sequence[Setting]
         yield (
             f"The harness is not the same: {old} ({before.name}) and {new} ({after.name}). One model has scored"
             " 63.63 and 66.84 in two harness runs: evaluate both with one before you trust a difference."
+        )
+    old, new = (evaluation.results.get("dtype") for evaluation in (before, after))
+    if old != new:
+        yield (
+            f"The precision is not the same: {old} ({before.name}) and {new} ({after.name}). Likelihoods that lie close"
+            " together may change places: set `evaluate.dtype` before you trust a small difference."
         )
     for one in (before, after):
         counts = {setting: one.scores(setting).get("truncated", 0) for setting in common}
@@ -72,6 +79,18 @@ def _prompts(before: Evaluation, after: Evaluation, setting: Setting) -> Iterato
         old, new = (one.scores(setting).get(key) for one in (before, after))
         if old != new:
             yield f"{shown} of {setting[0]} with {setting[1]} shots: {old} against {new}"
+
+
+def _examples(before: Evaluation, after: Evaluation, common: Sequence[Setting]) -> Iterator[str]:
+    """The seed draws the solved examples, from whatever split; lm-eval's own task files have one of theirs."""
+    old, new = (one.results.get("seed") for one in (before, after))
+    drawn = [
+        f"{task}@{shots}"
+        for task, shots in common
+        if shots and not str(before.scores((task, shots)).get("prompts")).startswith("harness ")
+    ]
+    if drawn and old != new:
+        yield f"solved examples of {', '.join(drawn)}, drawn by evaluate.seed: {old} against {new}"
 
 
 def _items(before: Evaluation, after: Evaluation, setting: Setting) -> Iterator[str]:

@@ -29,6 +29,8 @@ def write_evaluation(
         "prompt_version": prompts,
         "choices": "listed",
         "chat_template": False,
+        "dtype": "float32",
+        "seed": 1,
         "data_versions": {task: {"version": "1.3", "sha256": "ab" * 32} for task, _ in tasks},
         "perplexity": {"wikipedia": {"perplexity": 12.5, "bits_per_byte": 1.1, "tokens": 1000}},
         "tasks": {},

@@ -222,6 +222,7 @@ SAME = {JNLI: {"acc": hits(5, 10)}}
             r"data of jnli: version 1.3.* 1.1",
         ),
         ({"data_versions": {}}, "data of jnli: .* against none stated"),
+        ({"seed": 2}, "solved examples of jnli@3, drawn by evaluate.seed: 1 against 2"),
     ],
 )
 def test_what_was_asked_otherwise_is_refused_with_its_name(folders, changes, words):
@@ -247,6 +248,24 @@ def test_another_harness_is_a_warning(folders):
     assert len(comparison.warnings) == 1
     assert "lm-eval 0.4.13" in comparison.warnings[0]
     assert "lm-eval 0.4.2 " in comparison.warnings[0]
+
+
+def test_another_seed_without_examples_of_its_drawing_is_alike(folders):
+    """lm-eval's task files draw by a seed of their own."""
+    alone = {("jnli", 0): {"acc": hits(5, 10)}}
+    assert compare(*folders(alone, alone, seed=2), seed=1).of("jnli", 0).difference == 0
+    before, after = folders(SAME, SAME, seed=2)
+    for folder in (before, after):
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        results["tasks"]["jnli"]["3"]["prompts"] = "harness ja_leaderboard_jnli 1.3"
+        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert compare(before, after, seed=1).of("jnli", 3).difference == 0
+
+
+def test_another_precision_is_a_warning(folders):
+    (warning,) = compare(*folders(SAME, SAME, dtype="bfloat16"), seed=1).warnings
+    assert "float32" in warning
+    assert "bfloat16" in warning
 
 
 def test_comparison_goes_through_json_and_the_seed_alone_decides(folders):

@@ -129,7 +129,7 @@ def prompts(world: Path, task: str, shots: int, settings: EvaluateSettings = SET
 
 def test_results_carry_scores_with_data_version_prompt_version_and_shots(world: Path, results: dict) -> None:
     assert results["harness"].startswith("lm-eval ")
-    assert results["prompt_version"] == "0.1"
+    assert (results["prompt_version"], results["seed"], results["dtype"]) == ("0.1", 20260101, "float32")
     assert {task: list(scores) for task, scores in results["tasks"].items()} == {
         "jcommonsenseqa": ["0", "2"],
         "jnli": ["0", "1"],

@@ -108,6 +108,8 @@ def run(config: EvaluateSettings, model: Path, tokens: Path, evaluation_sets: Pa
         "prompt_version": config.prompts,
         "choices": config.choices,
         "chat_template": chat,
+        "dtype": str(loaded.model.dtype).removeprefix("torch."),
+        "seed": config.seed,
         "data_versions": {name: versions(splits) for name, splits in sets.items()},
         "tasks": tasks,
         "suites": suite_scores(tasks, predictions, config.seed),
@@ -117,8 +119,9 @@ def run(config: EvaluateSettings, model: Path, tokens: Path, evaluation_sets: Pa
     if config.compare_untrained and out.name == "base":
         fresh = untrained_model(model, config)
         results["untrained"] = score_tasks(fresh, _zero_shot_only(config), sets, chat=False)[0]
-    write_file(out / "results.json", json.dumps(results, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
-    lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in predictions)
+    written = json.dumps(results, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+    write_file(out / "results.json", written + "\n")
+    lines = (json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in predictions)
     write_file(out / "predictions.jsonl", "".join(lines))
     write_file(out / "samples.jsonl", write_samples(loaded, config.samples, config.seed))
     shown = ("tasks", "suites", "skipped", "perplexity", "untrained")
