@@ -211,8 +211,9 @@ def _publish(report: Report, staging: Path, out: Path, started: float) -> None:
             replace_by(staging, out)
         else:
             _swap(staging, out)
-        write_file(beside(out, "run"), _json(run_record(started)))
-        write_file(beside(out, "report"), _json(report.model_dump(mode="json")))
+        told = _json(report.model_dump(mode="json"))
+        write_file(beside(out, "run"), _json(run_record(started, told)))
+        write_file(beside(out, "report"), told)
 
 
 def _swap(staging: Path, out: Path) -> None:

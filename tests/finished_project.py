@@ -1,5 +1,6 @@
 """A small project whose pipeline has run: data, models, reports and a dvc.lock that fits them."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -188,6 +189,13 @@ def write_verdict(gate: Path, parent: str) -> None:
 
 def write_report(out: Path, report: Report) -> None:
     _write(out.with_name(out.name + ".report.json"), report.model_dump_json(indent=2) + "\n")
+
+
+def write_run(out: Path, **record) -> None:
+    """What the run that made the output took."""
+    report = out.with_name(out.name + ".report.json").read_bytes()
+    record["report_sha256"] = hashlib.sha256(report).hexdigest()
+    _write(out.with_name(out.name + ".run.json"), json.dumps(record))
 
 
 def _write(path: Path, content: str) -> None:

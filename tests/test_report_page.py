@@ -18,7 +18,7 @@ from kajiya.report_pages.records import read_lines
 from kajiya.report_pages.training import forgetting_table
 from kajiya.report_pages.words import FILE, Words
 from kajiya.run_record import PRICE
-from tests.finished_project import make_project, write_report
+from tests.finished_project import make_project, write_report, write_run
 from tests.report_html import headings, language, outside, rows
 
 EN = Words("en")
@@ -160,6 +160,7 @@ def test_page_shows_speed_and_restarts_where_they_lie(project):
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines) + '{"time": "2026-01'  # cut by a kill
     (pages / "history.jsonl").write_text(text)
+    write_run(project / "models/smoke/base", seconds=600.0)
 
     html = english(project)
 
@@ -167,6 +168,23 @@ def test_page_shows_speed_and_restarts_where_they_lie(project):
     assert "History: 2 starts" in html
     assert ["2026-01-05T10:09:00Z", "end", "why rank 1 was killed by SIGKILL"] in rows(html)
     assert ["2026-01-05T10:10:00Z", "begin", "ranks 1"] in rows(html)
+
+
+def test_page_shows_no_times_nor_restarts_of_another_outputs_run(project):
+    pages = project / "models/smoke/base.pages"
+    pages.mkdir()
+    (pages / "throughput.jsonl").write_text('{"step": 1, "tokens_per_second": 321.0}\n')
+    (pages / "history.jsonl").write_text('{"time": "2026-01-05T10:00:00Z", "event": "begin", "ranks": 2}\n')
+    write_run(project / "models/smoke/base", seconds=7654.0)
+    assert "7654.0" in english(project)
+
+    write_report(project / "models/smoke/base", Report(figures={"loss": 1.5}))  # as a checkout leaves it
+
+    html = english(project)
+    assert "7654.0" not in html
+    assert "321" not in html
+    assert "History" not in html
+    assert "No times" in html
 
 
 def test_page_shows_what_quantization_saved(project):
@@ -189,14 +207,9 @@ def test_page_shows_what_quantization_saved(project):
     assert any(row[:6] == ["gptq", "–", "layers.1: 0.3", "0.01", "–", "–"] for row in table)
 
 
-def run_took(root, out, **record):
-    (root / f"{out}.run.json").write_text(json.dumps(record))
-
-
 def test_page_adds_up_times_hours_and_money(project):
-    run_took(
-        project,
-        "models/smoke/base",
+    write_run(
+        project / "models/smoke/base",
         seconds=7200.0,
         cpu_seconds=3600.0,
         peak_memory_bytes=2_000_000_000,
@@ -205,9 +218,8 @@ def test_page_adds_up_times_hours_and_money(project):
     )
     (project / "models/smoke/base.pages").mkdir()
     (project / "models/smoke/base.pages/history.jsonl").write_text('{"event": "begin", "ranks": 2}\n')
-    run_took(
-        project,
-        "models/smoke/instruct",
+    write_run(
+        project / "models/smoke/instruct",
         seconds=1800.0,
         cpu_seconds=900.0,
         accelerators=4,
@@ -224,7 +236,7 @@ def test_page_adds_up_times_hours_and_money(project):
 
 
 def test_page_takes_the_price_of_now_for_a_run_that_had_none(project, monkeypatch):
-    run_took(project, "models/smoke/base", seconds=3600.0, cpu_seconds=1.0)
+    write_run(project / "models/smoke/base", seconds=3600.0, cpu_seconds=1.0)
     assert "the price of an hour of the machine is not known" in english(project)
     monkeypatch.setenv(PRICE, "0.5 EUR")
     assert "Cost of the machine: 0.50 EUR" in english(project)

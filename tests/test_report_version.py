@@ -17,7 +17,7 @@ from kajiya.report_pages.hung import PAGE_TAG, artifact_address
 from kajiya.report_pages.links import links
 from kajiya.report_pages.records import of_lineage
 from kajiya.stage import execute
-from tests.finished_project import commit, make_project, write_lock
+from tests.finished_project import commit, make_project, write_lock, write_run
 from tests.report_html import headings, language, outside, rows
 
 MODELS, OUT = Path("models/smoke"), Path("registered/smoke")
@@ -27,8 +27,8 @@ def add_what_runs_leave(root):
     """Everything that differs from run to run, and what newer stages write."""
     for variant, number in (("base", 1), ("instruct", 2), ("gptq", 3), ("awq", 4)):
         evaluation = root / f"models/smoke/evaluation/{variant}"
-        (root / f"models/smoke/{variant}.run.json").write_text(
-            json.dumps({"seconds": 60.0 * number, "cpu_seconds": 30.0, "hour_price": "6 USD"})
+        write_run(
+            root / f"models/smoke/{variant}", seconds=60.0 * number, cpu_seconds=30.0, hour_price="6 USD"
         )
         text = {"prompt": "川は", "text": f"{variant} の文。", "chat": False, "tokens": 3, "ended": True}
         (evaluation / "samples.jsonl").write_text(json.dumps({**text, "temperature": 0, "seed": 1}) + "\n")
@@ -161,7 +161,7 @@ def test_times_do_not_enter_what_a_version_is_known_by(registered, tmp_path, mon
     root = Path(shutil.copytree(registered, tmp_path / "copy"))
     monkeypatch.chdir(root)
     before = {name: one.digest() for name, one in collect_lineages(MODELS, root).items()}
-    (root / "models/smoke/base.run.json").write_text('{"seconds": 9999.0}')
+    write_run(root / "models/smoke/base", seconds=9999.0)
     (root / "models/smoke/base.pages/history.jsonl").unlink()
 
     assert {name: one.digest() for name, one in collect_lineages(MODELS, root).items()} == before

@@ -1,16 +1,17 @@
 """OUT.run.json: what a run took, and what an hour of its machine costs."""
 
+import json
 import time
 
 import pytest
 
 from kajiya.errors import KajiyaError
-from kajiya.run_record import PRICE, accelerators, read_price, run_record
+from kajiya.run_record import PRICE, accelerators, read_price, read_run, run_record
 
 
 def test_record_holds_time_memory_and_what_the_machine_has(monkeypatch):
     monkeypatch.delenv(PRICE, raising=False)
-    record = run_record(time.monotonic() - 5)
+    record = run_record(time.monotonic() - 5, "{}")
     assert 5 <= record["seconds"] < 60
     assert record["peak_memory_bytes"] > 1_000_000
     assert record["cores"] >= 1
@@ -19,7 +20,27 @@ def test_record_holds_time_memory_and_what_the_machine_has(monkeypatch):
 
 def test_record_keeps_the_price_of_an_hour(monkeypatch):
     monkeypatch.setenv(PRICE, "3.5 USD")
-    assert run_record(time.monotonic())["hour_price"] == "3.5 USD"
+    assert run_record(time.monotonic(), "{}")["hour_price"] == "3.5 USD"
+
+
+def test_record_counts_for_the_output_it_was_written_with_alone(tmp_path):
+    report, run = tmp_path / "out.report.json", tmp_path / "out.run.json"
+    assert read_run(tmp_path / "out") == {}
+    record = run_record(time.monotonic(), "the report of run B")
+    run.write_text(json.dumps(record))
+    report.write_text("the report of run B")
+    assert read_run(tmp_path / "out") == record
+
+    report.write_text("the report of run A, restored by a checkout")
+
+    assert read_run(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("content", ['{"seconds": 5.0}', '{"seconds": 5', "[]"], ids=["older", "cut", "list"])
+def test_record_that_names_no_report_counts_for_none(tmp_path, content):
+    (tmp_path / "out.report.json").write_text("{}")
+    (tmp_path / "out.run.json").write_text(content)
+    assert read_run(tmp_path / "out") == {}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from kajiya.html_page import number
 from kajiya.report_pages.blocks import Bar, Block, Cell, Section, Table, Text
-from kajiya.report_pages.records import Made, Records, pages_of
+from kajiya.report_pages.records import Made, Records
 from kajiya.report_pages.words import Words
 from kajiya.run_record import PRICE, hour_price, read_price
 
@@ -37,7 +37,7 @@ def accelerator_hours(records: Records, made: Made) -> float:
     """Devices that worked, times hours. Only pretraining takes more than one: as many as it has ranks."""
     if made.kind not in _ON_ACCELERATORS or not made.run.get("accelerators"):
         return 0.0
-    ranks = [row.get("ranks") for row in records.lines(pages_of(made.out) / "history.jsonl")]
+    ranks = [row.get("ranks") for row in records.of_run(made, "history.jsonl")]
     last = next((count for count in reversed(ranks) if count), 1)
     return float(min(last, made.run["accelerators"]) * made.run["seconds"] / 3600)
 

@@ -9,7 +9,7 @@ from kajiya.comparison import Comparison
 from kajiya.report_pages.against import FILE as COMPARISON
 from kajiya.report_pages.against import comparison_with_parent
 from kajiya.report_pages.curves import thinned
-from kajiya.report_pages.records import Records, pages_of
+from kajiya.report_pages.records import Records
 from kajiya.report_pages.texts import FILE as TEXTS
 from kajiya.shards import write_file
 from kajiya.stage import beside
@@ -42,12 +42,13 @@ def _whole_files(records: Records) -> Iterator[Path]:
     yield Path("recipes") / f"{records.recipe}.yaml"
     for made in records.stages:
         yield beside(made.out, "report")
-        yield beside(made.out, "run")
+        if made.run:
+            yield beside(made.out, "run")
     for variant, made in records.models.items():
-        yield pages_of(made.out) / "history.jsonl"
+        if made.pages:
+            yield made.pages / "history.jsonl"
         for file in ("results.json", TEXTS):
             yield records.of(variant, "evaluation", file)
-        yield beside(records.of(variant, "evaluation"), "run")
         yield records.of(variant, "gates", "gate.json")
         yield records.of(variant, "judgements", "scores.json")
 
@@ -55,4 +56,5 @@ def _whole_files(records: Records) -> Iterator[Path]:
 def _curves(records: Records) -> Iterator[Path]:
     for made in records.models.values():
         yield made.out / "metrics.jsonl"
-        yield pages_of(made.out) / "throughput.jsonl"
+        if made.pages:
+            yield made.pages / "throughput.jsonl"

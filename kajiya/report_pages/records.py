@@ -15,6 +15,7 @@ from kajiya.errors import KajiyaError
 from kajiya.lineage import Lineage
 from kajiya.recipe_file import LISTS, NO_BASE
 from kajiya.report import Report
+from kajiya.run_record import read_run
 from kajiya.settings import load_yaml
 from kajiya.stage import beside
 
@@ -40,7 +41,7 @@ class Made:
     parameters: dict[str, dict[str, Any]]
     report: Report
     run: Row
-    """What its last run took; empty where it ran on another machine, or was restored from a cache."""
+    """What the run that made the output took; empty where it ran on another machine, or was restored from a cache."""
 
     @property
     def kind(self) -> str:
@@ -50,6 +51,11 @@ class Made:
     @property
     def variant(self) -> str:
         return self.out.name
+
+    @property
+    def pages(self) -> Path | None:
+        """The untracked folder beside the output, with the run's speeds and story; None where it is another run's."""
+        return pages_of(self.out) if self.run else None
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,10 @@ class Records:
 
     def lines(self, path: Path) -> list[Row]:
         return read_lines(self.root / path)
+
+    def of_run(self, made: Made, file: str) -> list[Row]:
+        """Of a file that the run which made the output left in its pages."""
+        return self.lines(made.pages / file) if made.pages else []
 
 
 def _read_json(path: Path) -> Any:
@@ -181,7 +191,8 @@ def _made(root: Path, stage: LockedStage, needs: tuple[str, ...], known: Report 
         path = beside(root / out, "report")
         report = known or (Report.model_validate_json(path.read_bytes()) if path.exists() else None)
         if report is not None and not output.path.endswith(".report.json"):
-            run = _read_json(beside(root / out, "run")) or {}
             reads = frozenset(dependency.path for dependency in stage.dependencies)
-            return Made(stage.name, out, output.hash, needs, reads, stage.parameters, report, run)
+            return Made(
+                stage.name, out, output.hash, needs, reads, stage.parameters, report, read_run(root / out)
+            )
     return None

@@ -13,7 +13,7 @@ from kajiya.html_page import number
 from kajiya.line_chart import Point, line_chart
 from kajiya.report_pages.blocks import Block, Bullets, Figures, Heading, Section, Table, Text
 from kajiya.report_pages.curves import last_losses, speed_charts, thinned, training_charts
-from kajiya.report_pages.records import Made, Records, Row, pages_of
+from kajiya.report_pages.records import Made, Records, Row
 from kajiya.report_pages.words import Words
 
 TRAININGS = ("pretrain", "sft", "dpo")
@@ -45,14 +45,13 @@ def _training(records: Records, made: Made, words: Words) -> Iterator[Block]:
         yield Text(words("training_facts", facts=facts), soft=True)
     if replay := made.report.figures.get("replay"):
         yield Text(_replayed(replay, words))
-    pages = pages_of(made.out)
-    speeds = thinned(records.lines(pages / "throughput.jsonl"))
+    speeds = thinned(records.of_run(made, "throughput.jsonl"))
     if speeds:
         yield Heading(words("speed"))
         yield Figures(speed_charts(speeds, words))
         head = [words(key) for key in ("measure", "median", "last")]
         yield Table(head, _speeds(speeds, words), numeric=frozenset({1, 2}))
-    if events := records.lines(pages / "history.jsonl"):
+    if events := records.of_run(made, "history.jsonl"):
         yield from _history(events, words)
 
 
