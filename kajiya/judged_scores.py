@@ -13,6 +13,8 @@ from kajiya.errors import KajiyaError
 from kajiya.intervals import Interval, bootstrap, mean
 from kajiya.paired_tests import sign_flips
 
+_LONGEST_SHOWN = 24
+"""Characters of a value: a hash is known by its first ones."""
 SCORES, JUDGEMENTS = "scores.json", "judgements.jsonl"
 
 
@@ -26,7 +28,7 @@ class JudgedSet:
     questions: dict[str, float]
     """Mean over turns and samples, by question; one that no reply gave a score is left out."""
     asked: dict[str, Any]
-    """Judge, its prompts and the data: only where these agree, scores can be paired."""
+    """Judge, its prompts, the data and how answers were asked for: only where these agree, scores can be paired."""
 
 
 def load_judged(folder: Path) -> dict[str, JudgedSet]:
@@ -67,6 +69,28 @@ def judged_difference(name: str, before: JudgedSet, after: JudgedSet, seed: int)
     )
 
 
+def unlike(before: JudgedSet, after: JudgedSet) -> list[str]:
+    """In what the second was asked or judged otherwise, as `answers.turns 1 instead of 2`."""
+    old, new = _flat(before.asked), _flat(after.asked)
+    return [
+        f"{key} {_short(new.get(key))} instead of {_short(old.get(key))}"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, one in values.items():
+        found |= _flat(one, f"{prefix}{key}.") if isinstance(one, dict) else {f"{prefix}{key}": one}
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
 def _by_question(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     answers: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     for line in lines:
@@ -88,5 +112,10 @@ def _judged_set(stated: dict[str, Any], judge: dict[str, Any], questions: dict[s
         mean=stated["mean"],
         interval=Interval(bounds["low"], bounds["high"]) if bounds else None,
         questions=questions,
-        asked={"judge": judge, "prompts": stated["prompts"], "data": stated["data"]},
+        asked={
+            "judge": judge,
+            "prompts": stated["prompts"],
+            "data": stated["data"],
+            "answers": stated["answers"],
+        },
     )

@@ -9,7 +9,7 @@ from kajiya.comparison import Comparison, Difference, SuiteDifference, pair
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_results import Evaluation, Setting, stated_score, stated_suite
 from kajiya.intervals import Interval
-from kajiya.judged_scores import JudgedSet, judged_difference, load_judged
+from kajiya.judged_scores import JudgedSet, judged_difference, load_judged, unlike
 from kajiya.published_table import PublishedTable, published_table
 from kajiya.suites import PUBLISHED_SHOTS, SUITES
 
@@ -175,8 +175,9 @@ def _judged_rows(judged: Sequence[dict[str, JudgedSet]]) -> tuple[tuple[Row, ...
             first = judged[0].get(name) if letter != "A" else None
             difference = judged_difference(name, first, one[name], SEED) if first else None
             if first and first.asked != one[name].asked:
+                told = ", ".join(unlike(first, one[name]))
                 warnings.append(
-                    f"{name}: {letter} was judged otherwise than A (judge, prompts or data): no difference."
+                    f"{name}: {letter} was asked or judged otherwise than A, so no difference is told: {told}."
                 )
             entries.append(Entry(letter, one[name].mean, one[name].interval, difference))
         any_set = next(one[name] for one in judged if name in one)

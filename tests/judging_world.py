@@ -25,7 +25,8 @@ def write_answers(folder: Path, sets: Path, turns: int = 2, **said: str) -> Path
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     (folder / "answers.jsonl").write_text("".join(lines))
     versions = {one.name: {"version": one.version, "sha256": one.sha256} for one in found}
-    (folder / "facts.json").write_text(json.dumps({"sets": versions}))
+    facts = {"sets": versions, "max_new_tokens": 1200, "system": None, "top_p": 1.0, "temperatures": {"elyza_tasks_100/": 0.0, "ja_mt_bench/writing": 0.7}}  # fmt: skip
+    (folder / "facts.json").write_text(json.dumps(facts))
     return folder
 
 

@@ -302,6 +302,28 @@ def test_answers_to_another_version_of_the_questions_are_refused(fake, tmp_path)
         judge((answers, sets), tmp_path / "out")
 
 
+def test_scores_of_first_turns_are_not_paired_with_those_of_both(fake, tmp_path):
+    both, sets = world(tmp_path)
+    first = write_answers(tmp_path / "given" / "first", sets, turns=1)
+    judge((both, sets), tmp_path / "both")
+    judge((first, sets), tmp_path / "first")
+
+    before, after = load_judged(tmp_path / "both"), load_judged(tmp_path / "first")
+    assert judged_difference("ja_mt_bench", before["ja_mt_bench"], after["ja_mt_bench"], seed=1) is None
+    assert judged_difference("elyza_tasks_100", before["elyza_tasks_100"], after["elyza_tasks_100"], seed=1)
+    assert after["ja_mt_bench"].asked["answers"]["temperatures"] == {"writing": 0.7}
+
+
+@pytest.mark.parametrize("content", [None, "{}", "["], ids=["absent", "empty", "broken"])
+def test_answers_that_do_not_say_how_they_were_asked_are_refused(fake, tmp_path, content):
+    given = world(tmp_path)
+    (given[0] / "facts.json").unlink()
+    if content:
+        (given[0] / "facts.json").write_text(content)
+    with pytest.raises(KajiyaError, match=r"facts\.json: .*Run the stage `answer` again"):
+        judge(given, tmp_path / "out")
+
+
 def test_missing_reference_is_named_before_anything_is_paid(fake, tmp_path):
     answers, sets = world(tmp_path)
     (sets / "ja_mt_bench" / "reference_answer" / "gpt-4.jsonl").unlink()

@@ -8,13 +8,15 @@ from typer.testing import CliRunner
 
 from kajiya.cli import app
 from kajiya.errors import KajiyaError
-from kajiya.judged_scores import judged_difference, load_judged
+from kajiya.judged_scores import judged_difference, load_judged, unlike
 from tests.evaluation_folders import hits, write_evaluation
 
 SET = "elyza_tasks_100"
 
 
-def write_judgements(folder: Path, scores: dict[str, list[float | None]], model: str = "judge-1") -> Path:
+def write_judgements(
+    folder: Path, scores: dict[str, list[float | None]], model: str = "judge-1", turns: int = 1
+) -> Path:
     """scores: of each question, those of its samples."""
     folder.mkdir(parents=True)
     lines = [
@@ -33,6 +35,7 @@ def write_judgements(folder: Path, scores: dict[str, list[float | None]], model:
         "interval": {"low": 2.0, "high": 3.0},
         "data": {"sha256": "ab"},
         "prompts": {"version": "1"},
+        "answers": {"turns": turns, "temperatures": {"": 0.0}},
     }
     content = {"judge": {"model": model}, "sets": {SET: stated}}
     (folder / "scores.json").write_text(json.dumps(content), encoding="utf-8")
@@ -64,6 +67,13 @@ def test_another_judge_gives_no_difference(tmp_path):
     assert judged_difference(SET, before, after, seed=1) is None
 
 
+def test_answers_to_other_turns_give_no_difference_and_what_differs_is_named(tmp_path):
+    before = load_judged(write_judgements(tmp_path / "a", BEFORE, turns=2))[SET]
+    after = load_judged(write_judgements(tmp_path / "b", AFTER))[SET]
+    assert judged_difference(SET, before, after, seed=1) is None
+    assert unlike(before, after) == ["answers.turns 1 instead of 2"]
+
+
 def test_folder_that_is_not_whole_is_an_error(tmp_path):
     folder = write_judgements(tmp_path / "a", BEFORE)
     (folder / "judgements.jsonl").unlink()
@@ -86,6 +96,9 @@ def test_compare_shows_what_lies_beside_the_evaluation_with_published_means(tmp_
     assert lines[first + 2].split()[:3] == ["B", "2.25", "[2.00,"]
     assert lines[first + 2].split()[-1] == "better"
     assert lines[first + 3].split() == ["C", "2.25", "[2.00,", "3.00]"]
-    assert "elyza_tasks_100: C was judged otherwise than A" in output
+    assert (
+        "elyza_tasks_100: C was asked or judged otherwise than A, so no difference is told: judge.model judge-2 instead of judge-1"
+        in " ".join(output.split())
+    )
     published = [line for line in lines if line.startswith("published")]
     assert ["2.80°" in published[0], "2.39°" in published[1], len(published)] == [True, True, 2]

@@ -31,11 +31,13 @@ from kajiya.shards import write_file
 
 Record = dict[str, Any]
 
+_ASKED_ALIKE = ("max_new_tokens", "system", "top_p")
+
 
 def run(config: JudgeSettings, answers: Path, evaluation_sets: Path, *, out: Path, cache: Path) -> Report:
     """Judge the answers in folder `answers`."""
     records = read_answers(answers)
-    facts = json.loads((answers / "facts.json").read_text(encoding="utf-8"))
+    facts = read_facts(answers)
     sets = {
         name: load_questions(evaluation_sets, name) for name in dict.fromkeys(one["set"] for one in records)
     }
@@ -47,6 +49,8 @@ def run(config: JudgeSettings, answers: Path, evaluation_sets: Path, *, out: Pat
     lines = [json.dumps(one.record(config), ensure_ascii=False, sort_keys=True) + "\n" for one in verdicts]
     write_file(out / "judgements.jsonl", "".join(lines))
     scores = make_scores(config, verdicts, records, sets, prompts)
+    for name, one in scores["sets"].items():
+        one["answers"] = how_answered(facts, [record for record in records if record["set"] == name])
     write_file(out / "scores.json", json.dumps(scores, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
     flows = {
         name: Flow(came_in=one["n"], out=one["judged"], rejected=+Counter({"unreadable": one["unreadable"]}))
@@ -74,6 +78,34 @@ def read_answers(folder: Path) -> list[Record]:
     if not records:
         raise KajiyaError(f"{path}: no answers in it. Run the stage `answer` again.")
     return records
+
+
+def read_facts(folder: Path) -> Record:
+    """How the answers were asked for. Raises KajiyaError where the stage `answer` does not say it."""
+    path = folder / "facts.json"
+    try:
+        facts = json.loads(path.read_bytes())
+        _ = [facts[key] for key in ("sets", *_ASKED_ALIKE, "temperatures")]
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        raise KajiyaError(
+            f"{path}: does not say how the answers were asked for ({type(error).__name__}: {error}). Run the stage "
+            "`answer` again."
+        ) from None
+    return facts
+
+
+def how_answered(facts: Record, records: list[Record]) -> Record:
+    """What two models' answers to one set must have in common for their scores to be compared."""
+    name = records[0]["set"]
+    return {
+        "turns": max(one["turn"] for one in records),
+        **{key: facts[key] for key in _ASKED_ALIKE},
+        "temperatures": {
+            category.partition("/")[2]: one
+            for category, one in facts["temperatures"].items()
+            if category.partition("/")[0] == name
+        },
+    }
 
 
 def make_cases(
