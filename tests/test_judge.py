@@ -12,6 +12,7 @@ import pytest
 from fake_judge import FakeJudge
 from judging_world import SETTINGS, judge, lines, read_files, world, write_answers
 
+from components.judge.costs import tokens_of
 from components.judge.scores import Judged, set_scores
 from components.judge.settings import JudgeSettings, Price
 from kajiya.errors import KajiyaError, PassingError
@@ -180,7 +181,10 @@ def test_cost_is_shown_before_and_after_in_the_named_currency(fake, tmp_path, ca
     assert usage["cost"] == pytest.approx((sent * 150 + usage["completion_tokens"] * 600) / 1e6)
     assert usage["currency"] == "JPY"
     shown = capsys.readouterr().err
-    assert re.search(r"19 verdicts to ask for: about [\d,]+ tokens to send.* JPY to [\d.]+ JPY", shown)
+    assert re.search(
+        r"19 verdicts to ask for: about [\d,]+ tokens to send.* JPY to [\d.]+ JPY if asked once, about [\d.]+ JPY if .* 3 times",
+        shown,
+    )
     assert re.search(r"judge: 100%.*19/19.*tokens, [\d.]+ JPY", shown)
 
 
@@ -189,6 +193,36 @@ def test_judging_that_may_cost_more_than_allowed_asks_nothing(fake, tmp_path):
     with pytest.raises(KajiyaError, match=r"max_cost \(0\.0100 USD\)"):
         judge(world(tmp_path), tmp_path / "out", price=price, max_cost=0.01)
     assert fake.bodies == []
+
+
+@pytest.mark.parametrize("usage", [True, False], ids=["told", "untold"])
+def test_judging_stops_before_what_is_asked_again_costs_more_than_allowed(fake, tmp_path, usage):
+    # Each reply costs 1 USD, whatever was sent.
+    told = {"price": Price(prompt=0, completion=1e5), "max_tokens": 10}
+    fake.usage, fake.reply = usage, lambda body: "点数なし。。。。。。"
+    given = world(tmp_path)
+    with pytest.raises(KajiyaError, match=r"19 verdicts.*19\.00 USD.*max_cost \(18\.00 USD\)"):
+        judge(given, tmp_path / "out", **told, max_cost=18)
+    assert fake.bodies == []
+
+    with pytest.raises(KajiyaError, match=r"have cost 21\.00 USD.*max_cost \(21\.50 USD\).*are kept"):
+        judge(given, tmp_path / "out", **told, max_cost=21.5)
+    assert len(fake.bodies) == 21
+    with pytest.raises(KajiyaError, match=r"max_cost \(21\.50 USD\)"):
+        judge(given, tmp_path / "out", **told, max_cost=21.5)
+    assert len(fake.bodies) == 21
+
+    judge(given, tmp_path / "out", **told, max_cost=100)
+    assert len(fake.bodies) == 3 * 19
+
+
+def test_estimate_bounds_what_a_judge_that_never_gives_a_score_takes(fake, tmp_path, capsys):
+    fake.reply = lambda body: "点数なし。。。。。。"
+    judge(world(tmp_path), tmp_path / "out", max_tokens=10, price=Price(prompt=1e6, completion=1e6))
+
+    taken = sum(tokens_of(body["messages"]) for body in fake.bodies) + 3 * 19 * 10
+    told = re.search(r"about ([\d,]+)\.00 USD if every one takes 3 times", capsys.readouterr().err)[1]
+    assert taken <= int(told.replace(",", "")) < 1.01 * taken
 
 
 def test_verdicts_that_were_paid_for_are_not_asked_again(fake, tmp_path, capsys):

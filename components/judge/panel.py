@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from components.judge.cases import Case, body, digest, follow_up, shuffled
-from components.judge.costs import Bill, check_affordable, estimate
+from components.judge.costs import Bill, Purse, estimate
 from components.judge.endpoint import Endpoint, Reply, parallel_requests
 from components.judge.replies import ReplyLog
 from components.judge.settings import JudgeSettings
@@ -48,13 +48,14 @@ class Verdict:
 
 def judge_all(config: JudgeSettings, cases: list[Case], log: ReplyLog) -> list[Verdict]:
     """A verdict for each case, in the order of `cases`. Replies that `log` holds are not asked for again."""
-    known = [_recalled(config, case, log) for case in cases]
+    purse = Purse(config)
+    known = [_recalled(config, case, _Remembered(log, purse)) for case in cases]
     missing = [place for place, verdict in enumerate(known) if verdict is None]
     asked: dict[int, Verdict] = {}
     if missing:
         wanted = [cases[place] for place in missing]
         expected = estimate(config, wanted)
-        check_affordable(config, expected)
+        purse.check(expected)
         tqdm.write(f"judge: {expected.told(config.price)}", sys.stderr)
         if len(missing) < len(cases):
             before = len(cases) - len(missing)
@@ -62,40 +63,43 @@ def judge_all(config: JudgeSettings, cases: list[Case], log: ReplyLog) -> list[V
                 f"judge: {before:,} of {len(cases):,} verdicts were given before, and are not paid again.",
                 sys.stderr,
             )
-        found = _asked(config, wanted, log, len(cases))
+        found = _asked(config, wanted, log, purse, len(cases))
         asked = {missing[place]: verdict for place, verdict in found.items()}
     return [verdict or asked[place] for place, verdict in enumerate(known)]
 
 
-def _recalled(config: JudgeSettings, case: Case, log: ReplyLog) -> Verdict | None:
+def _recalled(config: JudgeSettings, case: Case, source: "_Remembered") -> Verdict | None:
     """The verdict, if every reply it takes is known."""
     try:
-        return _judge(config, case, _Remembered(log))
+        return _judge(config, case, source)
     except KeyError:
         return None
 
 
 class _Remembered:
-    def __init__(self, log: ReplyLog) -> None:
-        self._log = log
+    """Replies from the log alone; each stands on the bill, also where the next one is missing."""
 
-    def ask(self, key: str, _sent: dict[str, Any]) -> Reply:
+    def __init__(self, log: ReplyLog, purse: Purse) -> None:
+        self._log, self._purse = log, purse
+
+    def ask(self, key: str, sent: dict[str, Any]) -> Reply:
         reply = self._log.get(key)
         if reply is None:
             raise KeyError(key)
+        self._purse.paid(sent["messages"], reply)
         return reply
 
 
 class _Asking:
     """Replies from the log where it has them, else from the endpoint, kept at once."""
 
-    def __init__(self, endpoint: Endpoint, log: ReplyLog) -> None:
-        self._endpoint, self._log = endpoint, log
+    def __init__(self, endpoint: Endpoint, log: ReplyLog, purse: Purse) -> None:
+        self._endpoint, self._log, self._purse = endpoint, log, purse
 
     def ask(self, key: str, sent: dict[str, Any]) -> Reply:
         reply = self._log.get(key)
         if reply is None:
-            reply = self._endpoint.ask(sent)
+            reply = self._purse.spend(sent["messages"], lambda: self._endpoint.ask(sent))
             self._log.keep(key, reply)
         return reply
 
@@ -114,13 +118,15 @@ def _judge(config: JudgeSettings, case: Case, source: Any) -> Verdict:
     return Verdict(case, first, tuple(replies), score)
 
 
-def _asked(config: JudgeSettings, cases: list[Case], log: ReplyLog, total: int) -> dict[int, Verdict]:
+def _asked(
+    config: JudgeSettings, cases: list[Case], log: ReplyLog, purse: Purse, total: int
+) -> dict[int, Verdict]:
     """Verdicts by place, asked in shuffled order. After a failure what is under way is let end: it is paid for."""
     found: dict[int, Verdict] = {}
     bill = Bill()
     bar = tqdm(desc="judge", total=total, initial=total - len(cases), dynamic_ncols=True, mininterval=0.5)
     with bar, Endpoint() as endpoint, ThreadPoolExecutor(parallel_requests()) as threads:
-        source = _Asking(endpoint, log)
+        source = _Asking(endpoint, log, purse)
         futures = {
             threads.submit(_judge, config, cases[place], source): place
             for place in shuffled(cases, config.seed)

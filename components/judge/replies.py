@@ -26,9 +26,6 @@ class ReplyLog:
     def __exit__(self, *_: object) -> None:
         self._handle.close()
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._replies
-
     def get(self, key: str) -> Reply | None:
         return self._replies.get(key)
 

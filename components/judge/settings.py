@@ -1,6 +1,6 @@
 """What a recipe may say about judging. Where the judge is reached is environment: KAJIYA_JUDGE_URL and its like."""
 
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -22,8 +22,6 @@ class Price(Settings):
 
 
 class JudgeSettings(Settings):
-    free: ClassVar[frozenset[str]] = frozenset({"price", "max_cost"})
-
     model: str = Field(min_length=1)
     """The judge, as its endpoint names it. Name a dated version where there is one: scores of two are not the same."""
     prompts: dict[SetName, str] = Field(default_factory=dict)
@@ -42,7 +40,8 @@ class JudgeSettings(Settings):
     price: Price | None = None
     """For the cost in money; unset: tokens alone are shown."""
     max_cost: float | None = Field(None, gt=0)
-    """Refuse to begin where all verdicts together may cost more than this, in the currency of `price`."""
+    """Most that all verdicts together may cost, in the currency of `price`: nothing is asked where one reply to each may
+    cost more, and what has to be asked again stops before it does. What was paid for is kept."""
     seed: int = 20260101
     """Shuffles the order in which answers are judged, and draws the resamples of the intervals."""
 
