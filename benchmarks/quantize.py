@@ -165,17 +165,21 @@ def _take_turns(sides: list[Contender], rounds: int) -> str | None:
 
 def same_tensors(one: Path, other: Path) -> bool:
     """Whether two model folders hold the same tensors, bit for bit."""
-    from safetensors.numpy import load_file  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - the table needs none of it
+    from safetensors.torch import load_file  # noqa: PLC0415 - NumPy has no bfloat16
 
-    first, second = (
-        {
-            name: (array.dtype, array.shape, array.tobytes())
-            for path in folder.glob("*.safetensors")
-            for name, array in load_file(path).items()
+    def held(folder: Path) -> dict[str, Any]:
+        return {
+            name: tensor for path in folder.glob("*.safetensors") for name, tensor in load_file(path).items()
         }
-        for folder in (one, other)
-    )
-    return bool(first) and first == second
+
+    def same(a: Any, b: Any) -> bool:
+        # By bytes: as numbers NaN is not itself, and 0 is -0.
+        parts = [tensor.reshape(-1).view(torch.uint8) for tensor in (a, b)]
+        return a.dtype == b.dtype and a.shape == b.shape and torch.equal(*parts)
+
+    first, second = held(one), held(other)
+    return first.keys() == second.keys() != set() and all(same(first[name], second[name]) for name in first)
 
 
 def _write_inputs(work: Work, model: Path, tokens: Path) -> int:

@@ -40,20 +40,24 @@ class InThisProcess:
         self.turns.append(Turn(counts["cpu"], counts["wall"], counts))
 
 
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    """Of a tiny GPTQ in place of the real one."""
-    folder = tmp_path_factory.mktemp("quantize")
+def measured(folder, names, gpu=None):
+    """Rows of a tiny GPTQ in place of the real ones."""
     settings = {"method": "gptq", "group_size": 16, "sequence_tokens": 16}
     settings |= {"calibration_sequences": 3, "held_out_sequences": 1}
-    tiny = quantize.WORKS["cpu-gptq"]._replace(shape=TINY, settings=settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(quantize.WORKS, "cpu-gptq", tiny)
-        patch.setattr(quantize, "_gpu", lambda: None)
+        for name in names:
+            tiny = quantize.WORKS[name]._replace(shape=TINY, settings=settings)
+            patch.setitem(quantize.WORKS, name, tiny)
+        patch.setattr(quantize, "_gpu", lambda: gpu)
         patch.setattr(quantize, "Contender", InThisProcess)
-        names = ["--only", "cpu-gptq", "gpu-gptq", "--rounds", "1"]
-        quantize.main([*names, "--work", str(folder), "--out", str(folder / "out.json")])
+        options = ["--only", *names, "--rounds", "1"]
+        quantize.main([*options, "--work", str(folder), "--out", str(folder / "out.json")])
     return json.loads((folder / "out.json").read_text())["rows"]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    return measured(tmp_path_factory.mktemp("quantize"), ["cpu-gptq", "gpu-gptq"])
 
 
 def test_both_sides_write_the_same_tensors(rows):
@@ -75,12 +79,16 @@ def test_row_of_a_gpu_without_one_says_so(rows):
     assert "not measured: no GPU here" in quantize.table({"rows": rows, "machine": machine()})
 
 
+def test_row_of_a_gpu_compares_its_bfloat16_folders_in_the_end(tmp_path):
+    row = measured(tmp_path, ["gpu-gptq"], gpu="a GPU")[0]
+    assert (row["reason"], row["same_tensors"], row["device"]) == (None, True, "a GPU")
+
+
 def test_tensors_that_differ_in_one_bit_are_not_the_same(tmp_path):
-    weights = {"a": torch.arange(4, dtype=torch.int32)}
-    for name, last in (("one", 3), ("other", 7)):
+    for name, last in (("one", 0.0), ("other", -0.0)):
         (tmp_path / name).mkdir()
-        save_file({"a": torch.cat([weights["a"][:3], torch.tensor([last], dtype=torch.int32)])},
-                  tmp_path / name / "model.safetensors")  # fmt: skip
+        weights = torch.tensor([1.0, float("nan"), last], dtype=torch.bfloat16)
+        save_file({"a": weights, "b": torch.tensor(1.5)}, tmp_path / name / "model.safetensors")
     assert quantize.same_tensors(tmp_path / "one", tmp_path / "one")
     assert not quantize.same_tensors(tmp_path / "one", tmp_path / "other")
     assert not quantize.same_tensors(tmp_path, tmp_path)
