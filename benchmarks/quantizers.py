@@ -43,7 +43,7 @@ def prepare_plain(model: str, tokens: str, out: str, settings: dict[str, Any]) -
 
     from components.quantize import QuantizeSettings  # noqa: PLC0415
     from components.quantize.calibration import choose_sequences  # noqa: PLC0415
-    from components.quantize.compress import _without_pinned_memory, modifiers  # noqa: PLC0415
+    from components.quantize.compress import modifiers, unpinned_without_accelerator  # noqa: PLC0415
 
     config = QuantizeSettings.model_validate(settings)
     calibration, _ = choose_sequences(config, Path(model), Path(tokens))
@@ -56,7 +56,7 @@ def prepare_plain(model: str, tokens: str, out: str, settings: dict[str, Any]) -
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
         tokenizer = AutoTokenizer.from_pretrained(model)
         # On a machine without an accelerator AWQ does not run at all without this line.
-        with _without_pinned_memory():
+        with unpinned_without_accelerator():
             oneshot(
                 model=loaded, processor=tokenizer, recipe=modifiers(config),
                 dataset=DataLoader(calibration), pipeline="sequential",

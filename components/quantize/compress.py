@@ -54,7 +54,7 @@ def compress(
     model = load_model(source, "auto").eval()
     layers = linear_layers(model)
     check_group_size(config.group_size, {name: layer.in_features for name, layer in layers.items()})
-    with fitting_threads(model.config), _without_pinned_memory():
+    with fitting_threads(model.config), unpinned_without_accelerator():
         states = last_states(model, held_out)
         oneshot(
             model=model,
@@ -97,9 +97,12 @@ def check_group_size(group_size: int, input_sizes: dict[str, int]) -> None:
 
 
 def modifiers(config: "QuantizeSettings") -> list[Modifier]:
-    symmetric = config.symmetric if config.symmetric is not None else config.method == "gptq"
     weights = QuantizationArgs(
-        num_bits=BITS, type="int", strategy="group", group_size=config.group_size, symmetric=symmetric
+        num_bits=BITS,
+        type="int",
+        strategy="group",
+        group_size=config.group_size,
+        symmetric=config.is_symmetric,
     )
     groups = {"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}
     if config.method == "gptq":
@@ -134,7 +137,7 @@ def _relative_error(layer: torch.nn.Linear, full: torch.Tensor) -> float:
 
 
 @contextmanager
-def _without_pinned_memory() -> Iterator[None]:
+def unpinned_without_accelerator() -> Iterator[None]:
     """Let AWQ run without an accelerator, where pinning memory (llm-compressor 0.14 always does) raises."""
     original = IntermediatesCache.__dict__["_pin_intermediate"]
     if not torch.accelerator.is_available():
