@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFReader
+from safetensors.torch import load_file, save_file
 from sentencepiece import SentencePieceTrainer
 from tiny_model import SENTENCES
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
@@ -194,6 +195,39 @@ def test_gguf_of_a_quantized_folder_is_refused_with_the_remedy(tmp_path, folder)
 def test_gguf_of_a_scaled_rotary_embedding_is_refused(tmp_path, folder):
     edit(folder / "config.json", rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4})
     refused(folder, tmp_path, r"rotary embedding is scaled \(linear\)")
+
+
+def test_gguf_leaves_out_the_rotary_frequencies_of_older_folders(tmp_path, folder):
+    convert_gguf(folder, tmp_path / "expected.gguf", "f16", "m")
+    weights = load_file(folder / "model.safetensors")
+    for layer in range(2):
+        weights[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = torch.rand(8)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+    convert_gguf(folder, tmp_path / "m.gguf", "f16", "m")
+
+    assert (tmp_path / "m.gguf").read_bytes() == (tmp_path / "expected.gguf").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("ends", "turn", "unsaid"),
+    [(1, None, []), ([1, 4], 4, []), (4, 4, []), ([1, 4, 6, 5], 4, ["<0x01>", "<0x00>"])],
+    ids=str,
+)
+def test_gguf_says_a_second_end_token_and_names_those_it_has_no_place_for(folder, ends, turn, unsaid):
+    edit(folder / "generation_config.json", eos_token_id=ends)
+
+    vocabulary = read_vocabulary(folder, LlamaConfig.from_pretrained(folder).vocab_size)
+
+    assert vocabulary.special.get("eot") == turn
+    assert vocabulary.unsaid_ends == unsaid
+    assert any(all(token in note for token in unsaid) for note in vocabulary.notes())
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\udcff"], ids=["cut_off", "list", "no_text"])
+def test_gguf_of_a_broken_generation_config_names_the_file(tmp_path, folder, content):
+    (folder / "generation_config.json").write_bytes(content.encode(errors="surrogateescape"))
+    refused(folder, tmp_path, "generation_config.json: .*Mend it")
 
 
 def test_gguf_without_a_sentencepiece_model_is_refused(tmp_path, folder):

@@ -151,6 +151,9 @@ def _tensors(folder: Path, config: Any, wanted: GGMLQuantizationType) -> Iterato
             for source in sorted(file.keys()):
                 if source == "lm_head.weight" and config.tie_word_embeddings:
                     continue
+                # Older folders hold what follows from the config; llama.cpp counts tensors and wants none of it.
+                if source.endswith(".rotary_emb.inv_freq"):
+                    continue
                 name = names.get_name(source, try_suffixes=(".weight", ".bias"))
                 if name is None:
                     raise KajiyaError(f"{path}: {source} is no tensor of a Llama as llama.cpp knows it.")

@@ -2,7 +2,7 @@
 
 llama.cpp has three algorithms for scored pieces. `llama` joins the best-scored neighbours, as SentencePiece's BPE does,
 with bytes for characters without a piece. `t5` looks for the most probable pieces, as unigram does, but knows no bytes:
-such a character is <unk> to it, 5 to 10 % of the characters of novels with 8,000 pieces. `plamo2` does so too, falls back to
+such a character, as every rare kanji is, is <unk> to it. `plamo2` does so too, falls back to
 bytes, and puts nothing before a text: this is what our unigram tokenizers need. It adds up whole numbers,
 10,000 to the unit of a score, and begins at the end of the text, so of two ways that are equally probable (of a row
 of forty dashes) it may take the other; both decode to the same text.
@@ -55,6 +55,8 @@ class Vocabulary(NamedTuple):
     ends: bool
     space_before_text: bool
     template: str | None
+    unsaid_ends: list[str]
+    """Tokens at which generation ends in transformers, and for which the file has no role left."""
 
     def add_to(self, writer: GGUFWriter) -> None:
         writer.add_tokenizer_model(self.algorithm)
@@ -74,13 +76,18 @@ class Vocabulary(NamedTuple):
 
     def notes(self) -> list[str]:
         """What llama.cpp does otherwise."""
-        if self.algorithm != "plamo2":
-            return []
-        told = (
-            "texts are cut by llama.cpp's search of PLaMo-2. Where two ways are equally probable, as in a row of forty "
-            "dashes, it may take the other; and a literal ▁ is spelt in bytes, not read as a space."
-        )
-        return [told]
+        told = []
+        if self.unsaid_ends:
+            told.append(
+                f"generation_config.json ends texts at {', '.join(self.unsaid_ends)} too, for which the file has no place: "
+                "llama.cpp writes on there unless its caller names them as stop strings."
+            )
+        if self.algorithm == "plamo2":
+            told.append(
+                "texts are cut by llama.cpp's search of PLaMo-2. Where two ways are equally probable, as in a row of "
+                "forty dashes, it may take the other; and a literal ▁ is spelt in bytes, not read as a space."
+            )
+        return told
 
 
 def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
@@ -98,8 +105,8 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     _require_same(model, tokenizer, folder)
     if len(proto.pieces) > rows:
         raise KajiyaError(f"{path}: {len(proto.pieces)} pieces, but the embedding has {rows} rows.")
-    told = _told(folder)
-    special = _special(told, tokenizer, folder)
+    told = _read_object(folder / CONFIG_FILE)
+    special, unsaid_ends = _special(told, tokenizer, folder)
     begins, ends = _surrounds(tokenizer, special, folder)
     tokens, scores, kinds = _pieces(proto, tokenizer, rows)
     unigram = proto.trainer_spec.model_type == UNIGRAM
@@ -116,6 +123,7 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
         ends=ends,
         space_before_text=proto.normalizer_spec.add_dummy_prefix,
         template=_template(folder, told),
+        unsaid_ends=unsaid_ends,
     )
 
 
@@ -181,19 +189,21 @@ def _require_same(model: bytes, tokenizer: Tokenizer, folder: Path) -> None:
         )
 
 
-def _told(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG_FILE
+def _read_object(path: Path) -> dict[str, Any]:
+    """Of a file that need not be there."""
     try:
         told = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise KajiyaError(f"{path}: not readable ({error}).") from None
-    return told if isinstance(told, dict) else {}
+        raise KajiyaError(f"{path}: not readable as JSON ({error}). Mend it, or copy it anew.") from None
+    if not isinstance(told, dict):
+        raise KajiyaError(f"{path}: holds no JSON object. Mend it, or copy it anew.")
+    return told
 
 
-def _special(told: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> dict[str, int]:
-    """Ids by role. Where generation ends at a second token, that is llama.cpp's end of turn."""
+def _special(told: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> tuple[dict[str, int], list[str]]:
+    """Ids by role, and end tokens without one. The second token at which generation ends is llama.cpp's end of turn."""
     special = {}
     for name, role in _ROLES.items():
         token = told.get(name)
@@ -201,12 +211,12 @@ def _special(told: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> dict[s
         number = tokenizer.token_to_id(content) if content else None
         if number is not None:
             special[role] = int(number)
-    path = folder / "generation_config.json"
-    ends = json.loads(path.read_bytes()).get("eos_token_id") if path.is_file() else None
-    others = [end for end in ends if end != special.get("eos")] if isinstance(ends, list) else []
+    ends = _read_object(folder / "generation_config.json").get("eos_token_id")
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    others = [int(end) for end in ends if end != special.get("eos")]
     if others:
-        special["eot"] = int(others[0])
-    return special
+        special["eot"] = others[0]
+    return special, [tokenizer.id_to_token(end) or f"token {end}" for end in others[1:]]
 
 
 def _surrounds(tokenizer: Tokenizer, special: dict[str, int], folder: Path) -> tuple[bool, bool]:
