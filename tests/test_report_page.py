@@ -205,6 +205,7 @@ def test_page_shows_what_quantization_saved(project):
 
     assert ["gptq", "gptq, 32", "4,000", "1,000", "4.00 times", "7.00 times", "500", "500", "4.5"] in table
     assert any(row[:6] == ["gptq", "–", "layers.1: 0.3", "0.01", "–", "–"] for row in table)
+    assert "scaled weights that it rounds for AWQ" in english(project)
 
 
 def test_page_adds_up_times_hours_and_money(project):

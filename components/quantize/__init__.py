@@ -9,7 +9,7 @@ AWQ (arXiv:2306.00978) scales up the channels that carry large activations befor
 Every linear layer is quantized but the output head; embeddings and head keep their precision. OUT is
 a model folder in the compressed-tensors format, which transformers and vLLM load. The report says
 bytes before and after (embeddings apart), what the calibration held by source, bits per weight, the relative error of
-the weights, and the mean KL divergence and perplexity against the full model.
+the weights (of GPTQ against the full ones, of AWQ against the scaled ones that it rounds), and the mean KL divergence and perplexity against the full model.
 """
 
 import math

@@ -18,7 +18,8 @@ def quantization_section(records: Records, words: Words) -> Section:
         key = "absent_quantization_other" if records.subject else "absent_quantization"
         return Section("quantization", words("quantization"), [Text(words(key), soft=True)])
     blocks: list[Block] = [_sizes(figures, words), Text(words("embeddings_note"), soft=True)]
-    blocks += [_errors(records, figures, words), Text(words("perplexity_not_decisive"), soft=True)]
+    notes = [Text(words(key), soft=True) for key in ("weight_error_note", "perplexity_not_decisive")]
+    blocks += [_errors(records, figures, words), *notes]
     return Section("quantization", words("quantization"), blocks)
 
 
