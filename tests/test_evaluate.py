@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lm_eval.api.instance import Instance
 from tiny_model import SENTENCES, write_model, write_tokens
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -234,13 +235,41 @@ def test_more_shots_than_examples_is_refused(world: Path) -> None:
         prompts(world, "jnli", 4)
 
 
+def choices_of(item: int, prompt: str, *choices: str, task: str = "cities@0") -> list[Instance]:
+    return [
+        Instance("loglikelihood", {}, (prompt, choice), number, metadata=(task, item, 1))
+        for number, choice in enumerate(choices)
+    ]
+
+
 def test_choices_that_merge_with_the_prompt_are_split_where_all_agree(loaded: SharedPrefixModel) -> None:
-    prompt = "日本の松"
-    encoded = loaded.encode_choices([(prompt, "山市です。"), (prompt, "の木です。")])
+    encoded = loaded.encode_requests(choices_of(0, "日本の松", "山市です。", "の木です。"))
     for (context, choice), given, scored in encoded:
-        assert given + scored == loaded.tok_encode(context + choice)
-    assert encoded[0][1] == encoded[1][1]
-    assert len(encoded[0][1]) < len(loaded.tok_encode(prompt))  # "松山市" is one piece: the border moved
+        assert [*given, *scored] == loaded.tok_encode(context + choice)
+    assert [*encoded[0][1]] == [*encoded[1][1]]
+    assert len(encoded[0][1]) < len(loaded.tok_encode("日本の松"))  # "松山市" is one piece: the border moved
+
+
+def test_item_is_cut_alike_whatever_other_items_are_asked(loaded: SharedPrefixModel) -> None:
+    """Another item with the same prompt, or another task, has choices that merge; these do not."""
+    one = choices_of(0, "日本の松", "の木です。", "の花です。")
+    other = choices_of(1, "日本の松", "山市です。", "の木です。")
+    elsewhere = choices_of(0, "日本の松", "山市です。", "の木です。", task="rivers@0")
+    alone = [[*given] for _, given, _ in loaded.encode_requests(one)]
+    beside = [[*given] for _, given, _ in loaded.encode_requests([*one, *other, *elsewhere])]
+    assert beside[:2] == alone
+    assert beside[2:] != alone * 2
+
+
+def test_model_with_a_weight_that_is_no_number_is_refused_by_name(world: Path) -> None:
+    model = trained_model(world / "base", SETTINGS)
+    model.model.model.layers[0].mlp.up_proj.weight.data[3, 5] = float("nan")
+    settings = SETTINGS.model_copy(update={"tasks": ("jnli",)})
+    sets = load_sets(settings, world / "sets")
+    with pytest.raises(KajiyaError, match=r"base: the model gives a text no likelihood.*weights are damaged"):
+        score_tasks(model, settings, sets, chat=False)
+    with pytest.raises(KajiyaError, match="base: the model gives a text no likelihood"):
+        measure_perplexity(model, settings, world / "tokens", None)
 
 
 def test_prompt_longer_than_the_context_is_counted(world: Path, results: dict, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from lm_eval.models.huggingface import HFLM
 from tiny_model import SENTENCES, write_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from components.evaluate import EvaluateSettings
 from components.evaluate.generation import Limits, continuations, is_plainly_greedy, stop_check
 from components.evaluate.likelihood import Ending, likelihoods
 from components.evaluate.memory import Budget
-from components.evaluate.models import SharedPrefixModel
+from components.evaluate.models import SharedPrefixModel, trained_model
 from components.evaluate.prefix_tree import lay_out, reads_trees, tree_rows
 from kajiya.errors import KajiyaError
 
@@ -230,6 +231,18 @@ def test_penalties_samples_and_strange_architectures_are_left_to_generate_itself
     assert reads_trees(model.model, 128)
     model.model.config.sliding_window = 64
     assert not reads_trees(model.model, 128)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.2], ids=["in-trees", "by-generate"])
+def test_task_and_not_the_folder_says_how_long_a_text_may_be(tmp_path, penalty):
+    model = write_model(tmp_path)
+    model.generation_config.update(max_new_tokens=40, repetition_penalty=penalty)
+    model.save_pretrained(tmp_path)
+    config = EvaluateSettings(dtype="float32")
+    found = texts(trained_model(tmp_path, config), PROMPTS[:2], max_gen_toks=8)
+    model.generation_config.max_new_tokens = None
+    model.save_pretrained(tmp_path)
+    assert found == texts(trained_model(tmp_path, config), PROMPTS[:2], max_gen_toks=8)
 
 
 def test_stop_check_sees_a_string_that_ends_at_the_last_token(model):

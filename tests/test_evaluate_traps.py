@@ -70,10 +70,12 @@ def test_choices_are_scored_as_they_stand_in_the_text_and_not_behind_a_space(
     """Alone, 含意 begins with the piece of a space: scored so, JNLI fell from 0.52 to 0.00 elsewhere."""
     assert model.tokenizer.convert_ids_to_tokens(model.tokenizer.encode("含意"))[0].startswith("▁")
     prompt = "前提：川が長い。\n仮説：川がある。\n関係："
-    for (context, choice), given, scored in model.encode_choices(
-        [(prompt, word) for word in ("含意", "矛盾", "中立")]
-    ):
-        assert given + scored == model.tok_encode(context + choice)
+    requests = [
+        Instance("loglikelihood", {}, (prompt, word), number, metadata=("jnli@0", 0, 1))
+        for number, word in enumerate(("含意", "矛盾", "中立"))
+    ]
+    for (context, choice), given, scored in model.encode_requests(requests):
+        assert [*given, *scored] == model.tok_encode(context + choice)
         assert not any("▁" in piece for piece in model.tokenizer.convert_ids_to_tokens(scored))
 
 

@@ -148,16 +148,7 @@ def end_tokens(model: Any) -> frozenset[int]:
 
 # What a generation_config.json may say without changing a greedy text.
 _NO_MATTER = {"bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "use_cache"}
-_NO_MATTER |= {
-    "max_length",
-    "max_new_tokens",
-    "do_sample",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "typical_p",
-}
+_NO_MATTER |= {"max_length", "do_sample", "temperature", "top_p", "top_k", "min_p", "typical_p"}
 _NEUTRAL = {"num_beams": 1, "repetition_penalty": 1.0, "length_penalty": 1.0, "min_length": 0}
 _NEUTRAL |= {"no_repeat_ngram_size": 0, "num_return_sequences": 1}
 

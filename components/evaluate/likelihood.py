@@ -13,6 +13,7 @@ import torch
 
 from components.evaluate.memory import Budget
 from components.evaluate.prefix_tree import Row, Tokens, batches, lay_out, tree_rows
+from kajiya.errors import KajiyaError
 
 _LOGITS = 1 << 24
 """Most logits at once: 64 MB in float32."""
@@ -36,17 +37,18 @@ class Likelihood(NamedTuple):
 def likelihoods(model: Any, endings: Sequence[Ending], budget: Budget) -> Iterator[list[Likelihood]]:
     """A list for each forward pass, in the order in which they are computed: the longest rows first."""
     rows = tree_rows([ending.tokens[:-1] for ending in endings])
-    while rows:
-        taken, found = budget.attempt(partial(_first, model, rows, endings))
-        rows = rows[taken:]
+    done = 0
+    while done < len(rows):
+        taken, found = budget.attempt(partial(_next, model, rows, done, endings))
+        done += taken
         yield found
 
 
-def _first(
-    model: Any, rows: list[Row], endings: Sequence[Ending], tokens: int
+def _next(
+    model: Any, rows: list[Row], start: int, endings: Sequence[Ending], tokens: int
 ) -> tuple[int, list[Likelihood]]:
-    """How many of the rows fill one forward pass, and their likelihoods."""
-    batch = next(batches(rows, tokens))
+    """How many of the rows from `start` on fill one forward pass, and their likelihoods."""
+    batch = next(batches(rows, tokens, start))
     return len(batch), _score(model, batch, endings)
 
 
@@ -65,7 +67,7 @@ def _score(model: Any, rows: list[Row], endings: Sequence[Ending]) -> list[Likel
         return_inverse=True,
     )
     wanted = np.concatenate(
-        [ending.tokens[-ending.scored :] for ending in (endings[p.index] for _, p in paths)]
+        [ending.tokens[-ending.scored :] for ending in (endings[p.index] for _, p in paths)], dtype=np.int64
     )
     chosen = hidden.flatten(0, 1)[torch.from_numpy(places).to(hidden.device)]
     nats, greedy = judge(model.get_output_embeddings(), chosen, place_of, wanted)
@@ -74,6 +76,15 @@ def _score(model: Any, rows: list[Row], endings: Sequence[Ending]) -> list[Likel
         Likelihood(path.index, float(nats[start:end].sum()), bool(greedy[start:end].all()))
         for (_, path), start, end in zip(paths, [0, *ends[:-1]], ends, strict=True)
     ]
+
+
+def check_finite(model: Any, values: Sequence[float]) -> None:
+    """Raises KajiyaError for a value that is no number: the greatest of such is none, and looks like a score."""
+    if not np.isfinite(values).all():
+        raise KajiyaError(
+            f"{model.name_or_path or 'evaluate'}: the model gives a text no likelihood (NaN or infinity): its weights"
+            " are damaged, or its training diverged. Look at the loss in its metrics.jsonl, and make the model again."
+        )
 
 
 def judge(

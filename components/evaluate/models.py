@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from components.evaluate import borders
 from components.evaluate.generation import Limits, continuations, end_tokens, is_plainly_greedy, stop_check
-from components.evaluate.likelihood import Ending, likelihoods
+from components.evaluate.likelihood import Ending, check_finite, likelihoods
 from components.evaluate.memory import Budget
 from components.evaluate.prefix_tree import reads_trees
 from kajiya.lm.model import load_model, read_config
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from components.evaluate import EvaluateSettings
 
-Encoded = tuple[tuple[str, str], list[int], list[int]]
+Encoded = tuple[tuple[str, str], Sequence[int], Sequence[int]]
 """(context, choice), tokens given, tokens scored."""
 
 
@@ -43,8 +43,6 @@ class SharedPrefixModel(HFLM):
 
     def __init__(self, batch_tokens: int, **arguments: Any) -> None:
         super().__init__(**arguments)
-        # A quantized model unpacks its weights when it is called as a whole, which we do not do otherwise.
-        self._model_call(torch.tensor([[self.eot_token_id]], device=self.device))
         self._budget = Budget(batch_tokens)
         self.reads_trees = reads_trees(self.model, self.max_length)
         self.truncated: dict[str, set[int]] = defaultdict(set)
@@ -57,24 +55,29 @@ class SharedPrefixModel(HFLM):
     def loglikelihood(
         self, requests: "list[Instance]", disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        encoded = self.encode_requests(requests)
-        for request, (_, given, scored) in zip(requests, encoded, strict=True):
-            if len(given) + len(scored) > self.max_length + 1:
-                self._count_truncated(request)
-
         def answer(task: str, members: list[int]) -> list[tuple[float, bool]]:
-            chosen = [encoded[member] for member in members]
-            return self._loglikelihood_tokens(chosen, disable_tqdm=disable_tqdm, task=task)
+            # One task at a time: the tokens of all would take gigabytes.
+            asked = [requests[member] for member in members]
+            encoded = self.encode_requests(asked)
+            for request, (_, given, scored) in zip(asked, encoded, strict=True):
+                if len(given) + len(scored) > self.max_length + 1:
+                    self._count_truncated(request)
+            found = self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm, task=task)
+            check_finite(self.model, [nats for nats, _ in found])
+            return found
 
         return _in_groups([request.task_name for request in requests], answer)
 
     def _loglikelihood_tokens(
-        self, requests: list[Encoded], disable_tqdm: bool = False, task: str = "", **more: Any
+        self, requests: Sequence[Encoded], disable_tqdm: bool = False, task: str = "", **more: Any
     ) -> list[tuple[float, bool]]:
         if not self.reads_trees:
-            return super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, **more)
+            lists = [
+                (pair, list(map(int, given)), list(map(int, scored))) for pair, given, scored in requests
+            ]
+            return super()._loglikelihood_tokens(lists, disable_tqdm=disable_tqdm, **more)
         endings = [
-            Ending(np.array((given + scored)[-(self.max_length + 1) :]), len(scored))
+            Ending(np.concatenate([given, scored])[-(self.max_length + 1) :], len(scored))
             for _, given, scored in requests
         ]
         answers = [(0.0, False)] * len(requests)
@@ -85,18 +88,29 @@ class SharedPrefixModel(HFLM):
                 bar.update(len(found))
         return answers
 
-    def encode_requests(self, requests: "list[Instance]") -> list[Encoded]:
+    def encode_requests(self, requests: "Sequence[Instance]") -> list[Encoded]:
         """Tokens of each request, cut as its task asks; counts those that plain lm-eval cuts elsewhere."""
+
+        # Item by item: where one with the same prompt is cut must not depend on what else is asked.
+        def encode(_: tuple[str, int], members: list[int]) -> list[Encoded]:
+            return self._encode_item([requests[member] for member in members])
+
+        return _in_groups([(request.task_name, request.doc_id) for request in requests], encode)
+
+    def _encode_item(self, requests: "Sequence[Instance]") -> list[Encoded]:
         pairs = [request.args for request in requests]
         encode = cache(self.tok_encode)  # both ways of cutting read the same tokens
         shared = borders.shared(encode, pairs)
         plain = borders.as_harness(encode, self._encode_plain, self.prefix_token_id, pairs)
-        encoded = []
+        encoded: list[Encoded] = []
         for request, ours, theirs in zip(requests, shared, plain, strict=True):
             if (ours.given or [self.prefix_token_id], ours.scored) != theirs:
                 self.merged[request.task_name] += 1
             split = theirs if request.task_name in self.as_harness else ours
-            encoded.append(self._encoded(request.args, split))
+            borders.check(request.args, split, self.max_length)
+            given = split.given or [self.prefix_token_id]
+            # Lists of Python's integers are nine times as large.
+            encoded.append((request.args, np.array(given, np.int32), np.array(split.scored, np.int32)))
         return encoded
 
     def generate_until(self, requests: "list[Instance]", disable_tqdm: bool = False) -> list[str]:
@@ -136,15 +150,6 @@ class SharedPrefixModel(HFLM):
                 bar.update(len(ended))
         return texts
 
-    def encode_choices(self, pairs: list[tuple[str, str]]) -> list[Encoded]:
-        """Tokens of each (context, choice), split where all choices of one context still agree."""
-        splits = borders.shared(self.tok_encode, pairs)
-        return [self._encoded(pair, split) for pair, split in zip(pairs, splits, strict=True)]
-
-    def _encoded(self, pair: tuple[str, str], split: borders.Split) -> Encoded:
-        borders.check(pair, split, self.max_length)
-        return pair, split.given or [self.prefix_token_id], split.scored
-
     def _encode_plain(self, text: str) -> list[int]:
         return self.tok_encode(text, add_special_tokens=False)
 
@@ -176,6 +181,8 @@ def _wrap(model: Any, folder: Path, config: "EvaluateSettings") -> SharedPrefixM
         # Packed weights are unpacked when the whole model is called for the first time; we call its parts.
         with torch.no_grad():
             model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device))
+    # HFLM lets the model's own limit win over the task's, lm-eval's other backends do not; docs/evaluation.md.
+    model.generation_config.max_new_tokens = None
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     # It warns of every single prompt that it cuts; we count them.
     logging.getLogger("lm_eval").setLevel(logging.ERROR)

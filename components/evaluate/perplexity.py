@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from components.evaluate.likelihood import judge
+from components.evaluate.likelihood import check_finite, judge
 from kajiya.engine import progress
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_items import Text
@@ -90,6 +90,8 @@ def _measure(
         windows = [stream.ids[start : start + context + 1].astype(np.int64) for start in batch]
         for start, ids, losses in zip(batch, windows, token_losses(model, windows), strict=True):
             _add(sums, model, _parts(stream, start + 1, start + len(ids)), (start, ids, losses))
+    with np.errstate(over="ignore"):
+        check_finite(model.model, [np.exp(total.loss / total.tokens) for total in sums.values()])
     return {source: _figures(total) for source, total in sorted(sums.items())}
 
 

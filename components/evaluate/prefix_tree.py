@@ -79,9 +79,8 @@ def tree_rows(sequences: Sequence[Tokens]) -> list[Row]:
     return sorted(rows, key=lambda row: (-row.width, row.paths[0].index))
 
 
-def batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
-    """Runs of rows that fill at most `tokens` when padded to the widest, and one row at least."""
-    start = 0
+def batches(rows: Sequence[Row], tokens: int, start: int = 0) -> Iterator[list[Row]]:
+    """Runs of rows, from `start` on, that fill at most `tokens` when padded to the widest, and one row at least."""
     while start < len(rows):
         end = start + max(1, tokens // rows[start].width)
         yield list(rows[start:end])
