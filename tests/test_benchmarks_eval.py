@@ -75,6 +75,15 @@ def test_answers_and_scores_that_are_not_the_same_are_counted():
     assert benchmark.compared(ours, theirs) == {"differing": 3, "nats": 2.0}
 
 
+def test_results_hold_those_of_quantizing_that_lie_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "_gpu", lambda: None)
+    (tmp_path / "quantize.json").write_text(json.dumps({"rows": [{"name": "cpu-gptq", "ratio": 1.05}]}))
+    benchmark.main(["--only", "gpu", "--work", str(tmp_path), "--out", str(tmp_path / "eval.json")])
+    results = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
+    assert {row["name"] for row in results["rows"]} == {"gpu"}
+    assert results["quantization"] == [{"name": "cpu-gptq", "ratio": 1.05}]
+
+
 def test_table_of_the_page_is_that_of_the_results():
     document = benchmark.DOCUMENT.read_text(encoding="utf-8")
     assert with_table(json.loads(benchmark.RESULTS.read_text(encoding="utf-8")), document) == document
