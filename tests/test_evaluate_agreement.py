@@ -1,6 +1,7 @@
 """Our scores are those of a plain lm-eval run of the same tasks on the same model, item by item."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from components.evaluate import EvaluateSettings, load_sets
 from components.evaluate.models import SharedPrefixModel, trained_model
 from components.evaluate.scores import score_tasks
-from components.evaluate.tasks import build_task
+from components.evaluate.tasks import _prompt_file, build_task
 from kajiya.errors import KajiyaError
 
 SHOTS = dict.fromkeys(HUB, (2,)) | {"xwinograd_ja": (0,), "jaqket_v2": (1,), "xlsum_ja": (1,)}
 SETTINGS = EvaluateSettings(
     tasks=tuple(HUB), shots=SHOTS, prompts="harness", batch_tokens=256, dtype="float32", english=False
 )
-CHOICES = ("jcommonsenseqa", "jnli", "marc_ja", "xwinograd_ja", "arc", "jmmlu")
+TEMPLATE = (
+    "{% for m in messages %}{{ '生徒：' if m['role'] == 'user' else '先生：' }}{{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}先生：{% endif %}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +109,34 @@ def test_every_task_file_of_lm_eval_gives_the_same_answers_and_scores(
                 assert mine[metric] == round(float(value), 6), (name, metric)
 
 
-@pytest.mark.parametrize("prompts", ["0.1", "0.2", "0.3"])
-def test_every_wording_of_ours_gives_what_plain_lm_eval_gives(
-    world: Path, loaded: SharedPrefixModel, plain_model: HFLM, prompts: str
+@pytest.fixture
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a dozen tokens under our wordings too."""
+
+    def shortened(version: str) -> dict[str, Any]:
+        sections = deepcopy(_prompt_file(version))
+        for section in sections.values():
+            if "generation_kwargs" in section:
+                section["generation_kwargs"]["max_gen_toks"] = 12
+        return sections
+
+    monkeypatch.setattr("components.evaluate.tasks._prompt_file", shortened)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "chat"),
+    [("0.1", False), ("0.2", False), ("0.3", False), ("0.2", True), ("harness", True)],
+)
+@pytest.mark.usefixtures("short_answers")
+def test_every_wording_gives_what_plain_lm_eval_gives_as_text_and_as_chat(
+    world: Path,
+    loaded: SharedPrefixModel,
+    plain_model: HFLM,
+    monkeypatch: pytest.MonkeyPatch,
+    prompts: str,
+    chat: bool,
 ) -> None:
-    tasks = (*CHOICES, "jsquad")
+    tasks = tuple(HUB) if prompts == "harness" else (*HUB, "arc", "jmmlu")
     settings = SETTINGS.model_copy(
         update={
             "tasks": tasks,
@@ -118,13 +145,24 @@ def test_every_wording_of_ours_gives_what_plain_lm_eval_gives(
             "shots": dict.fromkeys(tasks, (1,)),
         }
     )
+    for model in (loaded, plain_model):
+        monkeypatch.setattr(model.tokenizer, "chat_template", TEMPLATE)
     sets = load_sets(settings, world / "sets")
-    scores, predictions = score_tasks(loaded, settings, sets, chat=False)
+    scores, predictions = score_tasks(loaded, settings, sets, chat=chat)
     same = {name: build_task(name, 1, settings, sets) for name in tasks}
-    plain = evaluate(plain_model, {"tasks": same}, bootstrap_iters=0)
+    plain = evaluate(
+        plain_model,
+        {"tasks": same},
+        bootstrap_iters=0,
+        apply_chat_template=chat,
+        fewshot_as_multiturn=chat,
+    )
     for name in tasks:
+        asked = plain["samples"][name][0]["arguments"][0][0]
+        assert ("</s>生徒：" in asked) == chat
         compare([one for one in predictions if one["task"] == name], plain["samples"][name])
-        assert scores[name]["1"]["prompts"] == f"{prompts}, cut as lm-eval"
+        if prompts != "harness":
+            assert scores[name]["1"]["prompts"] == f"{prompts}, cut as lm-eval"
 
 
 def cities(
