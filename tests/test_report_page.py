@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fake_judge import FakeJudge
+from judging_world import judge, world
 
 from kajiya.errors import KajiyaError
 from kajiya.report import Report
@@ -44,6 +46,28 @@ def test_lines_of_json_are_read_whole_and_one_that_a_kill_cut_is_left_out(tmp_pa
     assert read_lines(tmp_path / "samples.jsonl") == [row]
 
 
+@pytest.fixture(scope="module")
+def judged_scores(tmp_path_factory):
+    """What the stage `judge` writes of a judge that leaves one verdict unreadable, and of an answer with one in it."""
+    root = tmp_path_factory.mktemp("judged")
+    with FakeJudge() as judging, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAJIYA_JUDGE_URL", judging.url)
+        patch.delenv("KAJIYA_JUDGE_KEY", raising=False)
+        judging.reply = lambda body: (
+            "わかりません。" if "\n2番への答え" in body["messages"][1]["content"] else "[[4]]"
+        )
+        judge(world(root, q1_1="これは [[5]] です。", q3_1=""), root / "out", asks=1)
+    return (root / "out" / "scores.json").read_text()
+
+
+@pytest.fixture
+def judged(project, judged_scores):
+    folder = project / "models/smoke/judgements/instruct"
+    folder.mkdir(parents=True)
+    (folder / "scores.json").write_text(judged_scores)
+    return json.loads(judged_scores)
+
+
 def page_of(root):
     return recipe_page(root, "smoke", Path("reports"))
 
@@ -71,7 +95,7 @@ def test_page_shows_scores_of_all_variants_beside_the_untrained_model_and_chance
     table = [[cell.split(" (")[0] for cell in row] for row in rows(english(project))]  # without intervals
 
     variants = ["base", "instruct", "gptq", "awq"]
-    assert ["task", "shots", "measure", "items", *variants, "untrained", "chance"] in table
+    assert ["task", "shots", "measure", "items", *variants, "untrained", EN("chance")] in table
     assert ["jcommonsenseqa", "0", "acc", "300", "41.0", "42.0", "43.0", "44.0", "19.0", "20.0"] in table
 
 
@@ -265,7 +289,7 @@ def test_page_shows_the_texts_that_each_model_wrote(project):
 
 def test_page_shows_the_verdict_of_the_gate_and_warns_of_a_stopped_one(project):
     row = {"task": "jnli", "shots": 3, "metric": "acc", "items": 60, "before": 50.0, "after": 30.0, "difference": -20.0,
-           "low": -30.5, "high": -9.5, "limit": 5.0, "verdict": "lost"}  # fmt: skip
+           "low": -30.5, "high": -9.5, "limit": 5.0, "verdict": "lost", "chance": 40.0}  # fmt: skip
     verdict = {
         "verdict": "stopped",
         "before": "instruct",
@@ -284,9 +308,10 @@ def test_page_shows_the_verdict_of_the_gate_and_warns_of_a_stopped_one(project):
 
     html = english(project)
 
-    assert ["jnli", "3", "60", "50.0", "30.0", "-20.0", "-30.5 – -9.5", "-5", "lost"] in rows(html)
+    assert ["jnli", "3", "60", "40.0", "50.0", "30.0", "-20.0", "-30.5 – -9.5", "-5", "lost"] in rows(html)
     assert "verdict is <code>stopped</code>." in html
     assert "awq has no verdict" in html
+    assert "two baselines, not two measures of one" in html  # 33.3 under Scores
 
 
 def test_page_shows_what_a_judge_said_and_what_it_cost(project):
@@ -310,6 +335,62 @@ def test_page_shows_what_a_judge_said_and_what_it_cost(project):
 
     assert ["elyza_tasks_100 (1–5)", "3.50", "3.00 – 4.00", "20", "1"] in rows(html)
     assert "Judging instruct: tokens sent 1,000, tokens received 50, 0.25 USD." in html
+
+
+def test_page_shows_how_a_judge_was_asked_and_warns_of_verdicts_to_doubt(project, judged):
+    elyza = judged["sets"]["elyza_tasks_100"]
+    prompts, data = ([one["version"], one["sha256"][:12]] for one in (elyza["prompts"], elyza["data"]))
+
+    html = english(project)
+
+    row = next(row for row in rows(html) if row[0] == "elyza_tasks_100" and len(row) == 6)
+    assert row[1].split()[-2:] == prompts
+    assert row[2].split() == [*data[0].split(), data[1]]
+    assert row[3:] == ["0", "1", "1"]  # cut, empty, holding a verdict
+    assert ["judge", "judge-1"] in [list(pair) for pair in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)]
+    assert "instruct: the verdicts on 1 of 3 answers of elyza_tasks_100 could not be read" in html
+    assert "instruct: 1 answers of elyza_tasks_100 hold what a judge" in html
+
+
+def test_page_shows_how_the_answers_were_asked(project, judged):
+    judged["sets"]["elyza_tasks_100"]["answers"] = {
+        "turns": 1, "max_new_tokens": 1200, "system": None, "top_p": 0.9, "temperatures": {"": 0.0}
+    }  # fmt: skip
+    path = project / "models/smoke/judgements/instruct/scores.json"
+    path.write_text(json.dumps(judged))
+
+    assert (
+        "<dt>how elyza_tasks_100 was answered</dt><dd>turns 1, new tokens at most 1200, system message none, "
+        "top_p 0.9, temperatures 0.0</dd>"
+    ) in english(project)
+
+
+def test_page_shows_published_means_of_a_question_set_beside_those_of_the_judge(project, judged):
+    table = rows(english(project))
+
+    assert ["instruct (this page)", f"{judged['sets']['elyza_tasks_100']['mean']:.2f}", "–"] in table
+    assert any(row[:2] == ["elyza/ELYZA-japanese-Llama-2-13b-instruct", "2.80"] for row in table)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "other"),
+    [
+        ("judgements/instruct/scores.json", {"sets": {"elyza_tasks_100": 4.5}}, "jcommonsenseqa"),
+        ("gates/gptq/gate.json", {"verdict": "passed", "tasks": {}}, "against instruct"),
+        ("evaluation/base/results.json", {"tasks": {"jnli": 0.5}}, "Verdict: passed."),
+    ],
+    ids=["judge", "gate", "results"],
+)
+def test_record_of_another_form_takes_no_other_part_from_the_page(project, file, content, other):
+    path = project / "models/smoke" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+    html = english(project)
+
+    assert "a record of a form that this kajiya does not know" in html
+    assert other in html
+    assert len(headings(html)) == len(headings(language(page_of(project), "ja"))) > 15
 
 
 def test_page_before_anything_ran_says_so_in_every_part(project):
@@ -343,6 +424,60 @@ def test_both_languages_hold_the_same_headings_and_the_same_numbers(project):
     assert not any(re.search(r"[ぁ-んァ-ヶ一-龠]", title) for _, title in headings(en))
     assert re.findall(r'points="([^"]*)"', ja) == re.findall(r'points="([^"]*)"', en)
     assert [len(row) for row in rows(ja)] == [len(row) for row in rows(en)]
+
+
+NAMES = re.compile(
+    r"[a-z]+@[a-z0-9-]+|base|instruct|gptq|awq|MFU|Python|requirements\.lock|top_p|elyza_tasks_100|–|[\d.,\s]*"
+)
+"""What has the same name in every language: stages, variants, sets, tools."""
+
+
+def labels(html):
+    """Headings, table heads and names of facts, as a reader sees them."""
+    found = re.findall(r"<(h2|h3|th|dt)\b[^>]*>(.*?)</\1>", html, re.DOTALL)
+    found += [("text", one) for one in re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)]
+    return [re.sub(r"<[^>]*>", "", text).strip() for _, text in found]
+
+
+def test_japanese_page_has_no_label_in_english_alone(project, judged):
+    write_report(
+        project / "models/smoke/base",
+        Report(
+            figures={"forgetting": TABLE, "parameters": {"all": 5, "trained": 4}, "epochs": 2, "steps": 9}
+        ),
+    )
+    pages = project / "models/smoke/base.pages"
+    pages.mkdir()
+    (pages / "throughput.jsonl").write_text('{"step": 1, "tokens_per_second": 1.0, "peak_memory_gb": 2}\n')
+    (pages / "history.jsonl").write_text('{"time": "2026-01-05T10:00:00Z", "event": "begin", "ranks": 2}\n')
+    write_run(project / "models/smoke/base", seconds=5.0)
+
+    html = language(page_of(project), "ja")
+
+    found = labels(html)
+    assert len(found) > 80
+    japanese = re.compile(r"[ぁ-んァ-ヶ一-龠]")
+    assert [one for one in found if not japanese.search(one) and not NAMES.fullmatch(one)] == []
+    assert "全パラメータ数 5、学習したパラメータ数 4、ステップ数 9、エポック数 2" in html
+    assert "<td>起動</td><td>ランク数 2</td>" in html
+
+
+def test_sentences_of_stages_are_marked_with_their_language_and_escaped(project):
+    alarm = "perplexity/english is <20>"
+    steps = [{**one, "alarms": [alarm] if one["alarms"] else []} for one in TABLE["steps"]]
+    write_report(project / "models/smoke/base", Report(figures={"forgetting": TABLE | {"steps": steps}}))
+    change_results(project, "base", skipped={"xlsum_ja": "no `data` here"})
+
+    html = page_of(project)
+
+    marked = '<span class="free" lang="en">perplexity/english is &lt;20&gt;</span>'
+    assert f"ステップ 10: {marked}" in language(html, "ja")
+    assert marked not in language(html, "en")
+    assert (
+        'xlsum_ja は評価していません（<span class="free" lang="en">no <code>data</code> here</span>）。'
+        in html
+    )
+    assert "&lt;span" not in html
 
 
 def test_words_stand_in_both_languages_with_the_same_blanks():

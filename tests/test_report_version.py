@@ -185,6 +185,27 @@ def test_version_without_records_gets_a_page_that_names_what_is_missing(project)
     assert ["decontaminate", "all sources", "6", "4", "", "2"] in rows(html)  # reports stand in the lineage
 
 
+def test_version_with_records_of_another_form_gets_a_page_that_names_them(project, tmp_path):
+    lineage = collect_lineages(MODELS, project)["gptq"]
+    version = read_version(connect(), "kajiya-smoke", 3)
+    for file, text in {
+        "evaluation/gptq/results.json": "{}}",  # not even JSON
+        "evaluation/instruct/results.json": '{"tasks": {"jnli": {"3": {"acc": 0.5}}}}',
+        "evaluation/instruct/comparison.json": '{"before": "base", "gained": 1}',
+        "gates/gptq/gate.json": '{"version": 9}',
+    }.items():
+        path = tmp_path / "models/smoke" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    html = language(version_page(of_lineage(tmp_path, lineage), version), "en")
+
+    assert "results.json:1: not valid JSON" in html
+    assert "models/smoke/gates/gptq/gate.json: a record of a form that this kajiya does not know" in html
+    assert ["decontaminate", "all sources", "6", "4", "", "2"] in rows(html)
+    assert "Making it again" in html
+
+
 def test_alias_and_output_file_are_followed_and_an_unknown_version_refused(project, tmp_path):
     connect().set_registered_model_alias("kajiya-smoke", "champion", "2")
     file = tmp_path / "page.html"

@@ -30,7 +30,7 @@ def about_section(records: Records, version: RegisteredVersion | None, words: Wo
         lead = words("page_of_recipe", recipe=records.recipe)
     pairs = [
         (words("recipe"), f"`{records.recipe}`"),
-        (words("description"), recipe.get("description") or "–"),
+        (words("description"), words.free(str(recipe.get("description") or "–"))),
     ]
     pairs += _of_version(records, version, words) if version else _of_recipe(records, words)
     license_name = (recipe.get("register") or {}).get("license")
@@ -93,7 +93,9 @@ def versions_section(registered: Registered, pages: dict[int, str], words: Words
     """pages: addresses of the pages of versions that lie beside this one."""
     title = words("versions")
     if registered.error:
-        return Section("versions", title, [Text(words("registry_error", error=registered.error), soft=True)])
+        return Section(
+            "versions", title, [Text(words("registry_error", error=words.free(registered.error)), soft=True)]
+        )
     if not registered.versions:
         return Section("versions", title, [Text(words("absent_versions"), soft=True)])
     rows: list[list[Cell]] = [

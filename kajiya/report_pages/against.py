@@ -1,4 +1,4 @@
-"""A variant held against the one it was made from: item by item, by the gate, and by a judge."""
+"""A variant held against the one it was made from: item by item, and by the gate."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +9,9 @@ from kajiya.comparison import Comparison, Difference, SuiteDifference, pair
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_results import PREDICTIONS, load_evaluation
 from kajiya.html_page import number
-from kajiya.report_pages.blocks import Block, Bullets, Facts, Figures, Heading, Section, Table, Text
+from kajiya.report_pages.blocks import Block, Bullets, Figures, Heading, Section, Table, Text
 from kajiya.report_pages.dot_chart import Dot, DotRow, dot_chart
+from kajiya.report_pages.foreign import blocks_or_why
 from kajiya.report_pages.records import Records, Row, pages_of
 from kajiya.report_pages.words import Words
 
@@ -54,7 +55,7 @@ def _kept(content: Any) -> Comparison | str:
     try:
         return Comparison.model_validate(content)
     except ValidationError as error:
-        raise KajiyaError(f"{FILE}: no comparison of two evaluations ({error}).") from None
+        return f"{FILE}: kept in a form that this kajiya does not know ({str(error).splitlines()[0]})."
 
 
 def comparison_section(records: Records, words: Words) -> Section:
@@ -67,7 +68,7 @@ def comparison_section(records: Records, words: Words) -> Section:
         if isinstance(found, Comparison):
             blocks += _comparison(found, words)
         else:
-            blocks.append(Text(found or words("absent_comparison"), soft=True))
+            blocks.append(Text(words.free(found) if found else words("absent_comparison"), soft=True))
     title = words("comparison")
     if not blocks:
         return Section("comparison", title, [Text(words("absent_parent"), soft=True)])
@@ -90,7 +91,9 @@ def _comparison(found: Comparison, words: Words) -> Iterator[Block]:
     body = [_difference(one, words) for one in main]
     body += [row for one in found.suites if (row := _suite(one, words))]
     yield Table([words(key) for key in keys], body, numeric=frozenset(range(1, 8)))
-    if notes := [*found.warnings, *(words("unpaired", what=one) for one in found.unpaired)]:
+    if notes := [words.free(one) for one in found.warnings] + [
+        words("unpaired", what=words.free(one)) for one in found.unpaired
+    ]:
         yield Bullets(notes)
 
 
@@ -143,10 +146,9 @@ def gate_section(records: Records, words: Words) -> Section:
             continue
         verdict = gate_verdict(records, variant)
         if verdict is not None:
-            blocks += [
-                Heading(words("against", after=variant, before=verdict["before"])),
-                *_verdict(verdict, words),
-            ]
+            file = str(records.of(variant, "gates", "gate.json"))
+            blocks.append(Heading(words("against", after=variant, before=records.parent(variant))))
+            blocks += blocks_or_why(lambda found=verdict: _verdict(found, words), file, words)  # type: ignore[misc]
         else:
             blocks.append(Text(words("absent_gate", variant=variant), soft=True))
     if not blocks:
@@ -172,12 +174,25 @@ def _verdict(found: Row, words: Words) -> Iterator[Block]:
         )
     )
     rows = [
-        [one["task"], str(one["shots"]), number(one["items"]), *_fall(one, words)] for one in found["tasks"]
+        [one["task"], str(one["shots"]), number(one["items"]), _chance(one), *_fall(one, words)]
+        for one in found["tasks"]
     ]
     if mean := found.get("mean"):
-        rows.append([words("mean"), "", "", *_fall(mean, words)])
-    keys = ("task", "shots", "items", "before", "after", "difference", "interval", "limit", "held")
-    yield Table([words(key) for key in keys], rows, numeric=frozenset(range(1, 8)))
+        rows.append([words("mean"), "", "", "", *_fall(mean, words)])
+    keys = (
+        "task",
+        "shots",
+        "items",
+        "without_ability",
+        "before",
+        "after",
+        "difference",
+        "interval",
+        "limit",
+        "held",
+    )
+    yield Table([words(key) for key in keys], rows, numeric=frozenset(range(1, 9)))
+    yield Text(words("without_ability_about"), soft=True)
     bits = [
         [source, f"{one['before']:.4f}", f"{one['after']:.4f}"]
         for source, one in found["bits_per_byte"].items()
@@ -187,42 +202,11 @@ def _verdict(found: Row, words: Words) -> Iterator[Block]:
         yield Table([words(key) for key in ("source", "before", "after")], bits, numeric=frozenset({1, 2}))
 
 
+def _chance(one: Row) -> str:
+    return "–" if one.get("chance") is None else f"{one['chance']:.1f}"
+
+
 def _fall(one: Row, words: Words) -> list[str]:
     numbers = _figures(one["before"], one["after"], one["difference"], one["low"], one["high"])
     verdict = one["verdict"]
     return [*numbers, f"-{one['limit']:g}", words.known(f"row_{verdict.replace(' ', '_')}", verdict)]
-
-
-def judge_section(records: Records, words: Words) -> Section:
-    blocks: list[Block] = []
-    for variant in records.shown:
-        found = records.read(records.of(variant, "judgements", "scores.json"))
-        if isinstance(found, dict) and isinstance(found.get("sets"), dict):
-            judge = found.get("judge") or {}
-            told = [(key.replace("_", " "), str(value)) for key, value in judge.items() if value is not None]
-            blocks += [Heading(variant), _judged(found["sets"], words)]
-            blocks.append(Facts(told))
-    if not blocks:
-        blocks = [Text(words("absent_judge", recipe=records.recipe), soft=True)]
-    return Section("judge", words("judge"), blocks)
-
-
-def _judged(sets: Row, words: Words) -> Table:
-    rows = []
-    for name, one in sets.items():
-        scale = "–".join(map(str, one.get("scale", ())))
-        rows.append(_mean(f"{name} ({scale})", one))
-        if "without_math_and_coding" in one:
-            rows.append(_mean(words("without_math_and_coding"), one["without_math_and_coding"]))
-        rows += [_mean(words("turn", turn=turn), part) for turn, part in one.get("turns", {}).items()]
-        rows += [_mean(f"– {category}", part) for category, part in one.get("categories", {}).items()]
-    keys = ("question_set", "mean", "interval", "answers", "unreadable")
-    return Table([words(key) for key in keys], rows, numeric=frozenset({1, 2, 3, 4}))
-
-
-def _mean(name: str, one: Row) -> list[str]:
-    mean, bounds = one.get("mean"), one.get("interval") or {}
-    low, high = bounds.get("low"), bounds.get("high")
-    interval = "–" if low is None or high is None else f"{low:.2f} – {high:.2f}"
-    shown = "–" if mean is None else f"{mean:.2f}"
-    return [name, shown, interval, number(one.get("n")), number(one.get("unreadable"))]

@@ -105,9 +105,6 @@ class Section:
 
 
 def inline(text: str) -> Markup:
-    """`code` between backticks; all else escaped."""
-    parts = re.split(r"`([^`\n]+)`", text)
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
-        for number, part in enumerate(parts)
-    )
+    """`code` between backticks; all else escaped, but for what is marked as another language's already."""
+    # Between two backticks no tag may begin or end.
+    return Markup(re.sub(r"`([^`<>\n]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before

@@ -50,11 +50,11 @@ def again_section(records: Records, words: Words) -> Section:
 
 def _identity(lineage: Lineage, words: Words) -> list[tuple[str, str]]:
     code, environment = lineage.code, lineage.environment
-    commit = f"`{code.commit}`" if code.commit else (code.problem or "–")
+    commit = f"`{code.commit}`" if code.commit else words.free(code.problem or "–")
     return [
         (words("lineage_digest"), f"`{lineage.digest()}`"),
         (words("data_digest"), f"`{lineage.data_digest()}`"),
-        (words("commit"), commit + (words("with_patch") if code.dirty else "")),
+        (words("commit"), words("dirty_commit", commit=commit) if code.dirty else commit),
         ("Python", environment.python),
         ("requirements.lock", f"`{environment.requirements_lock}`"),
         (words("recipe_file"), f"`{lineage.recipe_file.path}` `{lineage.recipe_file.hash}`"),

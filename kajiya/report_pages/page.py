@@ -1,6 +1,7 @@
 """The page of a recipe, and the page of a version, from the sections of this folder."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from kajiya.html_page import render
 from kajiya.registered_version import RegisteredVersion
 from kajiya.registry import how_to_open
 from kajiya.report_pages.about import Registered, about_section, versions_section
-from kajiya.report_pages.against import comparison_section, gate_section, judge_section
+from kajiya.report_pages.against import comparison_section, gate_section
 from kajiya.report_pages.blocks import Section, inline
 from kajiya.report_pages.corpus import corpus_section, tokenizer_section
 from kajiya.report_pages.costs import costs_section
+from kajiya.report_pages.foreign import section_or_why
+from kajiya.report_pages.judged import judge_section
 from kajiya.report_pages.origin import again_section, lineage_section
 from kajiya.report_pages.quantization import quantization_section
 from kajiya.report_pages.records import Records, of_tree
@@ -51,8 +54,7 @@ def recipe_page(root: Path, recipe: str, folder: Path) -> str:
     }
 
     def sections(words: Words) -> list[Section]:
-        about, versions = about_section(records, None, words), versions_section(registered, pages, words)
-        return [about, *(part(records, words) for part in _PARTS), versions]
+        return [*_sections(records, None, words), versions_section(registered, pages, words)]
 
     return _rendered(f"kajiya: {recipe}", recipe, sections)
 
@@ -61,10 +63,17 @@ def version_page(records: Records, version: RegisteredVersion) -> str:
     """HTML about one registered version. records: of its lineage."""
 
     def sections(words: Words) -> list[Section]:
-        return [about_section(records, version, words), *(part(records, words) for part in _PARTS)]
+        return _sections(records, version, words)
 
     name = f"{version.name}/{version.version}"
     return _rendered(f"{name} ({version.variant})", name, sections)
+
+
+def _sections(records: Records, version: RegisteredVersion | None, words: Words) -> list[Section]:
+    parts: dict[str, Callable[[], Section]] = {"about": lambda: about_section(records, version, words)}
+    for part in _PARTS:
+        parts[part.__name__.removesuffix("_section")] = partial(part, records, words)
+    return [section_or_why(key, make, records, words) for key, make in parts.items()]
 
 
 def registered_versions(recipe: str) -> Registered:

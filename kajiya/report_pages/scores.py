@@ -168,7 +168,7 @@ def _conditions(results: dict[str, Row], words: Words) -> Iterator[Block]:
     """By what the scores were taken: harness, prompts, data; what differs between variants is named for each."""
     stated: dict[str, dict[str, list[str]]] = {}
     for variant, result in results.items():
-        for key, value in _stated(result):
+        for key, value in _stated(result, words):
             stated.setdefault(key, {}).setdefault(value, []).append(variant)
     told = []
     for key, values in stated.items():
@@ -181,10 +181,11 @@ def _conditions(results: dict[str, Row], words: Words) -> Iterator[Block]:
         yield Text(words("asked_by", conditions="; ".join(told)), soft=True)
 
 
-def _stated(result: Row) -> Iterator[tuple[str, str]]:
+def _stated(result: Row, words: Words) -> Iterator[tuple[str, str]]:
     for key in ("harness", "prompt_version", "choices", "chat_template"):
         if key in result:
-            yield key, str(result[key])
+            value = result[key]
+            yield key, words("is_yes" if value else "is_no") if isinstance(value, bool) else str(value)
     versions = result.get("data_versions") or {}
     told = [
         f"{name} {one.get('version') if isinstance(one, dict) else one}" for name, one in versions.items()
@@ -195,7 +196,7 @@ def _stated(result: Row) -> Iterator[tuple[str, str]]:
 
 def _all_measures(results: dict[str, Row], words: Words) -> Table:
     columns = {variant: _flat(result.get("tasks", {})) for variant, result in results.items()}
-    return _wide_table(columns, 3, [words(key) for key in ("task", "shots", "measure")])
+    return _wide_table(columns, [words(key) for key in ("task", "shots", "measure")], words)
 
 
 def perplexity_section(records: Records, words: Words) -> Section:
@@ -203,21 +204,28 @@ def perplexity_section(records: Records, words: Words) -> Section:
     columns = {name: column for name, column in columns.items() if column}
     if not columns:
         return Section("perplexity", words("perplexity"), [Text(words("absent_scores"), soft=True)])
-    table = _wide_table(columns, 2, [words(key) for key in ("source", "measure")])
+    table = _wide_table(columns, [words(key) for key in ("source", "measure")], words)
     return Section("perplexity", words("perplexity"), [Text(words("perplexity_about")), table])
 
 
-def _wide_table(columns: dict[str, dict[tuple[str, ...], float]], width: int, head: list[str]) -> Table:
-    """One row per path, filled up, or its end joined, to `width` parts; one column per variant."""
+def _wide_table(columns: dict[str, dict[tuple[str, ...], float]], head: list[str], words: Words) -> Table:
+    """One row per path, filled up, or its end joined, to the width of the head; one column per variant."""
+    width = len(head)
     paths = dict.fromkeys(path for column in columns.values() for path in column if path[-1] not in ASIDE)
     rows = [
         [
-            *[*path[: width - 1], *[""] * (width - len(path)), "/".join(path[width - 1 :])][:width],
+            *[*path[: width - 1], *[""] * (width - len(path)), _measure("/".join(path[width - 1 :]), words)][
+                :width
+            ],
             *(number(column.get(path)) for column in columns.values()),
         ]
         for path in paths
     ]
     return Table([*head, *columns], rows, numeric=frozenset(range(width, width + len(columns))), small=True)
+
+
+def _measure(name: str, words: Words) -> str:
+    return words.known(f"measure_{name}", name)
 
 
 def _flat(content: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:

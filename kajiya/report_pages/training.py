@@ -41,7 +41,7 @@ def _training(records: Records, made: Made, words: Words) -> Iterator[Block]:
         yield Text(words("losses_at_the_end", losses=losses))
     else:
         yield Text(words("absent_curves"), soft=True)
-    if facts := _facts(made.report.figures):
+    if facts := _facts(made.report.figures, words):
         yield Text(words("training_facts", facts=facts), soft=True)
     if replay := made.report.figures.get("replay"):
         yield Text(_replayed(replay, words))
@@ -55,17 +55,20 @@ def _training(records: Records, made: Made, words: Words) -> Iterator[Block]:
         yield from _history(events, words)
 
 
-def _facts(figures: Row) -> str:
+def _facts(figures: Row, words: Words) -> str:
     """Counts of the training that stand by themselves."""
     names = ("parameters", "steps", "tokens_seen", "epochs")
     found = {name: figures.get(name) for name in names}
     shown: dict[str, float] = {}
     for name, value in found.items():
         if isinstance(value, dict):
-            shown |= {f"{name} {key}": one for key, one in value.items() if isinstance(one, int | float)}
+            shown |= {f"{name}_{key}": one for key, one in value.items() if isinstance(one, int | float)}
         elif isinstance(value, int | float):
             shown[name] = value
-    return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in shown.items())
+    return words.listed(
+        f"{words.known(f'fact_{name}', name.replace('_', ' '))} {number(value)}"
+        for name, value in shown.items()
+    )
 
 
 def _replayed(replay: Row, words: Words) -> str:
@@ -107,12 +110,17 @@ def _history(rows: list[Row], words: Words) -> Iterator[Block]:
     lines = [
         [
             str(row.get("time", "")),
-            str(row.get("event", "")),
-            ", ".join(f"{key} {value}" for key, value in row.items() if key not in _ASIDE),
+            words.known(f"event_{row.get('event')}", str(row.get("event", ""))),
+            words.listed(_told(key, value, words) for key, value in row.items() if key not in _ASIDE),
         ]
         for row in rows[-MAX_EVENTS:]
     ]
     yield Table([words("time"), words("event"), ""], lines, small=True)
+
+
+def _told(key: str, value: Any, words: Words) -> str:
+    name = words.known(f"history_{key}", key.replace("_", " "))
+    return words("named_value", name=name, value=words.free(str(value)))
 
 
 def forgetting_section(records: Records, words: Words) -> Section:
@@ -135,7 +143,7 @@ def _forgetting(figures: Row, words: Words) -> Iterator[Block]:
     alarms = [(one["step"], "; ".join(one["alarms"])) for one in entries if one["alarms"]]
     if alarms:
         yield Text(words("alarms", count=len(alarms), answer=figures["on_bound"]))
-        yield Bullets([words("alarm", step=step, text=text) for step, text in alarms])
+        yield Bullets([words("alarm", step=step, text=words.free(text)) for step, text in alarms])
     else:
         yield Text(words("no_alarm"))
     if raised := figures["replay_raised"]:

@@ -1,21 +1,22 @@
 """What a reader must know before believing the rest of the page."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from kajiya.html_page import number
 from kajiya.report_pages.against import gate_verdict
 from kajiya.report_pages.blocks import Bullets, Section, Text
+from kajiya.report_pages.foreign import told_or_why
+from kajiya.report_pages.judged import judge_scores, judge_warnings, scores_path
 from kajiya.report_pages.records import Records, Row
 from kajiya.report_pages.scores import CHANCE, main_score
 from kajiya.report_pages.words import Words
 
 
 def warnings_section(records: Records, words: Words) -> Section:
+    made = (_origin, _training, _evaluation, _gates, _judges)
     found = [
-        *_origin(records, words),
-        *_training(records, words),
-        *_evaluation(records, words),
-        *_gates(records, words),
+        line for part in made for line in told_or_why(partial(part, records, words), records.recipe, words)
     ]
     if not found:
         return Section("warnings", words("warnings"), [Text(words("no_warnings"))])
@@ -30,7 +31,7 @@ def _origin(records: Records, words: Words) -> Iterator[str]:
     if records.lineage and records.lineage.code.dirty:
         yield words("warn_dirty")
     if records.lineage and records.lineage.code.commit is None:
-        yield words("warn_no_commit", problem=records.lineage.code.problem or "")
+        yield words("warn_no_commit", problem=words.free(records.lineage.code.problem or ""))
 
 
 def _training(records: Records, words: Words) -> Iterator[str]:
@@ -53,7 +54,9 @@ def _evaluation(records: Records, words: Words) -> Iterator[str]:
                 for text in _task((task, shots), measures, words):
                     told.setdefault(text, []).append(variant)
         for task, reason in (result.get("skipped") or {}).items():
-            told.setdefault(words("warn_skipped", task=task, reason=reason), []).append(variant)
+            told.setdefault(words("warn_skipped", task=task, reason=words.free(str(reason))), []).append(
+                variant
+            )
     for text, variants in told.items():
         yield words("warn_of", variants=", ".join(variants), text=text)
 
@@ -73,6 +76,13 @@ def _gates(records: Records, words: Words) -> Iterator[str]:
         if records.parent(variant) is None:
             continue
         verdict = gate_verdict(records, variant)
-        if verdict and verdict.get("verdict") != "passed":
-            shown = words.known(f"verdict_{verdict['verdict']}", verdict["verdict"])
-            yield words("warn_gate", variant=variant, verdict=shown)
+        said = str(verdict.get("verdict", "?")) if verdict else "passed"
+        if said != "passed":
+            yield words("warn_gate", variant=variant, verdict=words.known(f"verdict_{said}", said))
+
+
+def _judges(records: Records, words: Words) -> Iterator[str]:
+    for variant in records.shown:
+        if found := judge_scores(records, variant):
+            make = partial(judge_warnings, found, variant, words)
+            yield from told_or_why(make, str(scores_path(records, variant)), words)
