@@ -1,3 +1,4 @@
+import fcntl
 import json
 from pathlib import Path
 
@@ -133,6 +134,27 @@ def test_wrong_line_is_named_before_anything_is_paid(fake, tmp_path, line, words
     with pytest.raises(KajiyaError, match=rf"a\.json:2: .*{words}"):
         calibrate(CONFIG, [file], tmp_path / "out")
     assert fake.bodies == []
+
+
+def test_command_holds_its_folder_while_it_asks(fake, tmp_path, monkeypatch):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "r.yaml").write_text("description: r\njudge: {model: judge-7}\n")
+    monkeypatch.chdir(tmp_path)
+    held = []
+
+    def reply(body):
+        with open(tmp_path / "reports" / "calibration" / ".work" / "r.lock", "ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(body)
+        return "[[3]]"
+
+    fake.reply = reply
+    done = CliRunner().invoke(app, ["judge", "calibrate", "r", str(scored(tmp_path / "a.json", [1, 2]))])
+
+    assert done.exit_code == 0, done.output
+    assert len(held) == 2
 
 
 def test_command_takes_the_judge_of_a_recipe(fake, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 DRAWS = 2000
-_FIGURES: dict[str, str] = {
+FIGURES: dict[str, str] = {
     "mean_before": "mean of the scores given before",
     "mean_judge": "mean of the judge's",
     "bias": "judge minus before",
@@ -17,6 +17,7 @@ _FIGURES: dict[str, str] = {
     "spearman": "correlation of the ranks",
     "quadratic_weighted_kappa": "agreement beyond chance, near misses counted in part",
 }
+"""What each says, for a page."""
 
 
 def agreement(
@@ -42,14 +43,6 @@ def confusion(before: Values, judge: Values, scale: tuple[int, int]) -> list[lis
     size = scale[1] - scale[0] + 1
     cells = _levels(before, scale) * size + _levels(judge, scale)
     return np.bincount(cells, minlength=size * size).reshape(size, size).tolist()
-
-
-def meaning(name: str) -> str:
-    return _FIGURES[name]
-
-
-def names() -> list[str]:
-    return list(_FIGURES)
 
 
 def _levels(scores: Values, scale: tuple[int, int]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.judge.agreement import agreement, meaning, names
+from components.judge.agreement import FIGURES, agreement
 from components.judge.cases import Case, case_of
 from components.judge.costs import Bill
 from components.judge.panel import Verdict, judge_all
@@ -121,7 +121,7 @@ def page(figures: dict[str, Any]) -> str:
     return render(
         "calibration_page.html.j2",
         figures=figures,
-        names={name: meaning(name) for name in names()},
+        names=FIGURES,
         levels=list(range(low, high + 1)),
     )
 

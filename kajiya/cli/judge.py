@@ -9,6 +9,17 @@ from rich.console import Console
 from kajiya.cli.project import RECIPES
 from kajiya.console_table import new_table, print_table
 
+# Columns of the table, by the figure that they show.
+_FIGURES = {
+    "mean_before": "mean before",
+    "mean_judge": "mean judge",
+    "bias": "bias",
+    "mean_absolute_error": "distance",
+    "spearman": "Spearman",
+    "pearson": "Pearson",
+    "quadratic_weighted_kappa": "kappa",
+}
+
 judge = typer.Typer(no_args_is_help=True)
 
 
@@ -51,22 +62,13 @@ def calibrate(
     from components.judge.settings import JudgeSettings
     from kajiya.recipes import require_recipe
     from kajiya.settings import load_settings
+    from kajiya.workplace import alone
 
     config = load_settings(JudgeSettings, require_recipe(RECIPES, recipe), ["judge"])
     folder = out or Path("reports") / "calibration" / recipe
-    figures = measure(config, files, folder)
-    columns = (
-        "file",
-        "judged",
-        "unreadable",
-        "mean before",
-        "mean judge",
-        "bias",
-        "distance",
-        "Spearman",
-        "Pearson",
-        "kappa",
-    )
+    with alone(folder):
+        figures = measure(config, files, folder)
+    columns = ("file", "judged", "unreadable", *_FIGURES.values())
     table = new_table(*columns, right=columns[1:])
     for name, group in [*figures["files"].items(), ("all", figures["all"])]:
         table.add_row(name, f"{group['judged']}", f"{group['unreadable']}", *_cells(group["agreement"]))
@@ -75,16 +77,7 @@ def calibrate(
 
 
 def _cells(found: dict[str, Any] | None) -> list[str]:
-    names = (
-        "mean_before",
-        "mean_judge",
-        "bias",
-        "mean_absolute_error",
-        "spearman",
-        "pearson",
-        "quadratic_weighted_kappa",
-    )
-    return [_cell(found[name]) if found else "-" for name in names]
+    return [_cell(found[name]) if found else "-" for name in _FIGURES]
 
 
 def _cell(one: dict[str, Any]) -> str:
