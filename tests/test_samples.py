@@ -10,6 +10,7 @@ from components.evaluate import EvaluateSettings
 from components.evaluate.models import trained_model
 from components.evaluate.samples import SampleSettings, write_samples
 from kajiya.errors import KajiyaError
+from kajiya.lm.endings import speaker_marks
 
 SETTINGS = SampleSettings(
     beginnings=("愛媛県の", "日本で一番"), questions=("川はどこですか。",), new_tokens=8
@@ -64,6 +65,20 @@ def test_model_with_a_chat_template_is_asked_the_questions_through_it(model, mon
 
     assert (answer["prompt"], answer["chat"]) == ("川はどこですか。", True)
     assert answer["text"] == written(model, beginnings=("問：川はどこですか。答：",))[0]["text"]
+
+
+def test_answer_ends_where_the_model_goes_on_as_its_user(model, monkeypatch):
+    whole = written(model, beginnings=("川はどこですか。",), temperature=1.0)[0]
+    mark = whole["text"][3:5]
+    template = "{% for m in messages %}{{ m['content'] }}{% if m['role'] == 'assistant' %}MARK{% endif %}{% endfor %}"
+    monkeypatch.setattr(model.tokenizer, "chat_template", template.replace("MARK", mark))
+    speaker_marks.cache_clear()
+    (answer,) = written(model, temperature=1.0)
+    speaker_marks.cache_clear()
+
+    assert answer["text"] == whole["text"].partition(mark)[0]
+    assert answer["ended"]
+    assert 0 < answer["tokens"] < whole["tokens"]
 
 
 def test_no_prompts_no_texts(model):

@@ -45,9 +45,12 @@ def write_samples(model: "SharedPrefixModel", settings: SampleSettings, seed: in
         # One prompt at a time and a seed for each: a prompt more or less leaves the others' texts as they are.
         written = _continued(model, ids, settings, seed + number)
         ended = bool(written) and written[-1] in _ends(model)
+        text = model.tokenizer.decode(written, skip_special_tokens=True)
+        if chat and (stop := _where_the_user_speaks(model.tokenizer, text)) is not None:
+            written, text, ended = _first_tokens(model.tokenizer, written, text[:stop]), text[:stop], True
         record = {
             "prompt": prompt,
-            "text": model.tokenizer.decode(written, skip_special_tokens=True),
+            "text": text,
             "chat": chat,
             "tokens": len(written),
             "ended": ended,
@@ -96,7 +99,23 @@ def _continued(model: "SharedPrefixModel", ids: list[int], settings: SampleSetti
 
 
 def _ends(model: "SharedPrefixModel") -> list[int]:
-    """Tokens at which a text is over: those of the generation config, and the tokenizer's."""
-    configured = model.model.generation_config.eos_token_id
-    ends = {configured} if isinstance(configured, int) else set(configured or ())
-    return sorted(end for end in (*ends, model.tokenizer.eos_token_id) if end is not None)
+    """Tokens at which a text is over; of a model that knows turns also those at which it goes on as its user."""
+    from kajiya.lm.endings import end_tokens, speaker_marks  # noqa: PLC0415 (transformers, as above)
+
+    marks = speaker_marks(model.tokenizer)[0] if model.tokenizer.chat_template else set()
+    return sorted(end_tokens(model.model, model.tokenizer) | marks)
+
+
+def _where_the_user_speaks(tokenizer: Any, text: str) -> int | None:
+    """Where a model goes on as its user in words: its template has no token that says so."""
+    from kajiya.lm.endings import speaker_marks  # noqa: PLC0415 (transformers, as above)
+
+    return min((at for mark in speaker_marks(tokenizer)[1] if (at := text.find(mark)) >= 0), default=None)
+
+
+def _first_tokens(tokenizer: Any, tokens: list[int], text: str) -> list[int]:
+    """As many as it takes to write `text`, with which all of them begin."""
+    count = 0
+    while not tokenizer.decode(tokens[:count], skip_special_tokens=True).startswith(text):
+        count += 1
+    return tokens[:count]
