@@ -1,7 +1,11 @@
+import fcntl
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from fake_judge import FakeJudge
 
-from components.judge.endpoint import Endpoint, judge_url
+from components.judge.endpoint import Endpoint, Reply, judge_url
 from components.judge.replies import ReplyLog
 from components.judge.verdict import looks_like_a_verdict, read_score
 from kajiya.errors import KajiyaError, PassingError
@@ -36,6 +40,22 @@ def test_half_a_surrogate_pair_in_a_reply_can_be_kept(fake, tmp_path):
         log.keep("key", ask())
     with ReplyLog(tmp_path / "replies.jsonl") as log:
         assert log.get("key").text == "よい? [[4]]"
+
+
+def test_line_that_another_process_is_writing_is_not_cut_off(tmp_path):
+    path, read = tmp_path / "replies.jsonl", []
+    with ReplyLog(path) as log:
+        log.keep("key", Reply("[[3]]", "stop", 1, 1))
+    line = path.read_bytes()
+    with open(path, "wb", buffering=0) as handle, ThreadPoolExecutor(1) as threads:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.write(line[:9])
+        threads.submit(lambda: read.append(ReplyLog(path).get("key")))
+        time.sleep(0.1)
+        handle.write(line[9:])
+        fcntl.flock(handle, fcntl.LOCK_UN)
+
+    assert read == [Reply("[[3]]", "stop", 1, 1)]
 
 
 def test_silent_judge_is_given_up_and_asked_again(fake, monkeypatch):

@@ -1,5 +1,6 @@
 """Every reply of a judge, kept the moment it has come: what was paid for is not asked again."""
 
+import fcntl
 import json
 import os
 import threading
@@ -11,7 +12,7 @@ from kajiya.errors import KajiyaError, disk_error
 
 
 class ReplyLog:
-    """A file of replies by the key of their request; threads may share it. Only ever appended to."""
+    """A file of replies by the key of their request; threads and processes may share it. Only ever appended to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,9 +35,11 @@ class ReplyLog:
         line = json.dumps({"key": key, **reply._asdict()}, ensure_ascii=False, sort_keys=True) + "\n"
         with self._lock:
             try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX)
                 self._handle.write(line.encode())
                 self._handle.flush()
                 os.fsync(self._handle.fileno())
+                fcntl.flock(self._handle, fcntl.LOCK_UN)
             except OSError as error:
                 raise disk_error(error, self.path) or error from None
             self._replies[key] = reply
@@ -44,13 +47,13 @@ class ReplyLog:
 
 def _load(path: Path) -> dict[str, Reply]:
     """What the file holds. A last line that a killed process did not finish is cut off."""
-    if not path.exists():
-        return {}
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with open(path, "r+b") as handle:
-            handle.truncate(len(whole))
+    with open(path, "a+b") as handle:
+        # What another process is just writing, in a cache that checkouts share, is no half line.
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.seek(0)
+        content = handle.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        handle.truncate(len(whole))
     replies: dict[str, Reply] = {}
     for number, line in enumerate(whole.splitlines(), 1):
         try:
