@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_results import Evaluation, Setting, load_evaluation
-from kajiya.intervals import Interval, Strata, bootstrap
+from kajiya.intervals import Interval, Strata, mean_interval
 from kajiya.like_asked import check_alike, warnings_of
 from kajiya.paired_scores import PairedScores, Test, paired_scores
 from kajiya.paired_tests import holm, sign_flips
@@ -153,18 +153,16 @@ def _differences(family: Sequence[PairedScores], seed: int) -> Iterator[Differen
 def _suite(
     name: str, mains: dict[Setting, Difference], changes: dict[Setting, Strata], seed: int
 ) -> SuiteDifference:
-    """The mean over its tasks, by a stratified bootstrap: the items of each task are drawn among themselves."""
+    """The mean over its tasks, from the interval of each; the p-value flips signs within each task."""
     chosen = _all_tasks(mains) if name == "all" else {task: PUBLISHED_SHOTS[task] for task in SUITES[name]}
     missing = tuple(_shown(setting) for setting in chosen.items() if setting not in mains)
     if missing:
         return SuiteDifference(name=name, tasks=chosen, missing=missing)
     share = 1 / len(chosen)
     strata = [(share * weight, values) for setting in chosen.items() for weight, values in changes[setting]]
-    before, after = (
-        sum(getattr(mains[setting], side) for setting in chosen.items()) * share
-        for side in ("before", "after")
-    )
-    interval = bootstrap(strata, lambda strata: strata, seed).times(100)
+    parts = [mains[setting] for setting in chosen.items()]
+    before, after = (sum(getattr(one, side) for one in parts) * share for side in ("before", "after"))
+    interval = mean_interval([one.difference for one in parts], [one.interval for one in parts])
     p = sign_flips(strata, seed)
     return SuiteDifference(
         name=name,

@@ -2,6 +2,7 @@
 
 - `wilson(hits, n)`: a share, such as accuracy or exact match.
 - `balanced(right, chosen)`: balanced accuracy, from the Wilson intervals of its classes.
+- `mean_interval(scores, intervals)`: the mean of several tasks, from the intervals of each.
 - `bootstrap(values, statistic, seed)`: `mean` of any values (F1, ROUGE), or `mean_of_means` of several tasks.
 
 Closed forms where there are good ones: they need no seed, and stay honest where every item got the same
@@ -92,6 +93,18 @@ def balanced(right: ArrayLike, chosen: ArrayLike) -> Interval:
         above += (weight * (bounds.high - share)) ** 2
     score = estimate(strata)
     return Interval(max(0.0, score - math.sqrt(below)), min(1.0, score + math.sqrt(above)))
+
+
+def mean_interval(scores: Sequence[float], intervals: Sequence[Interval]) -> Interval:
+    """Of the mean of independent scores, from the interval of each: their distances, added as squares (MOVER).
+
+    A bootstrap of them all would have no width where every task is all right, all wrong, or unchanged.
+    """
+    middle, share = sum(scores) / len(scores), 1 / len(scores)
+    pairs = list(zip(scores, intervals, strict=True))
+    below = math.sqrt(sum((score - one.low) ** 2 for score, one in pairs)) * share
+    above = math.sqrt(sum((one.high - score) ** 2 for score, one in pairs)) * share
+    return Interval(middle - below, middle + above)
 
 
 def bootstrap(values: Any, statistic: Statistic, seed: int) -> Interval:

@@ -172,6 +172,14 @@ def test_suite_interval_holds_the_true_difference(tmp_path):
     assert held >= 51  # of 57 expected; four standard deviations below
 
 
+def test_suite_in_which_no_item_changed_has_a_difference_with_a_width(folders):
+    scores = {("one", 0): {"acc": hits(9, 10)}, JNLI: {"acc": hits(9, 10)}}
+    comparison = compare(*folders(scores, scores), seed=1)
+    alone, together = comparison.of("jnli", 3).interval, comparison.suite("all").interval
+    assert (together.low, together.high) == pytest.approx((alone.low / sqrt(2), alone.high / sqrt(2)))
+    assert together.low < -10 < 10 < together.high
+
+
 def test_suite_with_a_missing_task_has_no_mean_and_names_it(folders):
     scores = {JNLI: {"acc": hits(5, 10)}}
     suite = compare(*folders(scores, scores), seed=1).suite("4")

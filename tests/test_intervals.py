@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from kajiya.intervals import Interval, balanced, bootstrap, classes, estimate, mean, mean_of_means, wilson
+from kajiya.intervals import (
+    Interval,
+    balanced,
+    bootstrap,
+    classes,
+    estimate,
+    mean,
+    mean_interval,
+    mean_of_means,
+    wilson,
+)
 
 DRAWS_OF_ITEMS = 250
 # Of 250 draws 95 % are 237.5; four standard deviations (of 3.4) below and above.
@@ -86,6 +96,14 @@ def test_bootstrap_of_several_tasks_counts_every_task_alike():
     together = bootstrap([large, small], mean_of_means, 3)
     alone = bootstrap(small, mean, 3)
     assert together.high - together.low == pytest.approx((alone.high - alone.low) / 2, rel=0.1)
+
+
+def test_mean_of_full_marks_is_not_known_exactly_and_of_one_task_is_its_own_interval():
+    full = mean_interval([1.0, 1.0], [wilson(5, 5), wilson(8, 8)])
+    assert full.high == 1.0
+    assert wilson(5, 5).low < full.low < 0.9
+    one = mean_interval([0.5], [wilson(2, 4)])
+    assert (one.low, one.high) == pytest.approx((wilson(2, 4).low, wilson(2, 4).high))
 
 
 def test_bootstrap_of_hits_agrees_with_wilson():

@@ -112,7 +112,7 @@ def run(config: EvaluateSettings, model: Path, tokens: Path, evaluation_sets: Pa
         "seed": config.seed,
         "data_versions": {name: versions(splits) for name, splits in sets.items()},
         "tasks": tasks,
-        "suites": suite_scores(tasks, predictions, config.seed),
+        "suites": suite_scores(tasks, predictions),
         "skipped": config.skip,
         "perplexity": measure_perplexity(loaded, config, tokens, sets.get("english")),
     }

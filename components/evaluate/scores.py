@@ -11,7 +11,7 @@ from lm_eval.evaluator import evaluate
 from components.evaluate.sets import shots_of
 from components.evaluate.tasks import LocalTask, build_task, main_metric
 from kajiya.errors import KajiyaError
-from kajiya.intervals import Interval, balanced, bootstrap, mean, mean_of_means, wilson
+from kajiya.intervals import Interval, balanced, bootstrap, mean, mean_interval, wilson
 from kajiya.lm.packing import order
 from kajiya.suites import PUBLISHED_SHOTS, SUITES
 
@@ -83,11 +83,11 @@ def _check_room(model: "SharedPrefixModel", name: str, task: LocalTask) -> None:
         )
 
 
-def suite_scores(scores: Scores, predictions: list[Prediction], seed: int) -> dict[str, Any]:
+def suite_scores(scores: Scores, predictions: list[Prediction]) -> dict[str, Any]:
     """The published means: main metrics at the published shots, in points; null where a task is missing.
 
-    The interval is a bootstrap that draws items anew within each task: a mean over tasks varies with the
-    items of each of them, and with nothing else that is measured here.
+    The interval is made of those of its tasks: a mean over tasks varies with the items of each of them, and with
+    nothing else that is measured here.
     """
     values = _main_values(scores, predictions)
     found: dict[str, Any] = {}
@@ -99,8 +99,9 @@ def suite_scores(scores: Scores, predictions: list[Prediction], seed: int) -> di
         missing = [name for name in names if name not in points]
         whole: dict[str, Any] = {"mean": None, "interval": None}
         if not missing:
-            groups = [np.array(values[key]) * 100 for key in keys.values()]
-            interval = bootstrap(groups, mean_of_means, seed)
+            stated = [scores[name][str(shots)] for name, shots in keys.values()]
+            bounds = [Interval(**one["intervals"][one["main"]]).times(100) for one in stated]
+            interval = mean_interval(list(points.values()), bounds)
             whole = {
                 "mean": round(float(np.mean(list(points.values()))), 4),
                 "interval": _rounded(interval, 4),
