@@ -15,10 +15,12 @@ FILE = "gate.json"
 
 Verdict = Literal["passed", "stopped", "unjudged"]
 RowVerdict = Literal["held", "lost", "not judged"]
+Kind = Literal["quantized", "tuned"]
+"""In 4 bits the same model, only smaller; tuned another one."""
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Limits(_Record):
@@ -78,7 +80,7 @@ class GateVerdict(_Record):
     """The variant that it was made from."""
     after: str
     """The variant that was judged."""
-    kind: Literal["quantized", "tuned"]
+    kind: Kind
     limits: Limits
     mean: MeanFall | None
     """None where no task could be judged."""

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from evaluation_folders import hits, write_evaluation
 from pydantic import ValidationError
 
-from components.gate import GateSettings, run
+from components.gate import GateSettings, kind_of, run
 from components.gate.ability import chance_of, has_ability
 from components.gate.decide import Change, hold_against
+from components.gate.words import items_needed
 from kajiya.errors import KajiyaError
-from kajiya.gate_verdict import GateVerdict, read_verdict
+from kajiya.evaluation_results import Evaluation, load_evaluation
+from kajiya.gate_verdict import GateVerdict, Limits, read_verdict
 from kajiya.intervals import wilson
 from kajiya.settings import load_settings
 from kajiya.stage import execute
@@ -233,6 +236,7 @@ def test_few_items_pass_but_the_page_says_that_they_settle_nothing(tmp_path: Pat
         ((-9.0, -11.0, -7.0), "lost", True, None),
         ((-2.0, -3.0, -1.0), "held", False, None),  # at the limit itself no number of items settles it
         ((1.0, 0.5, 1.5), "held", True, None),
+        ((-1.0, -2.01, 0.0), "held", False, 1.1),  # never "once the items"
     ],
 )
 def test_interval_across_the_limit_tells_how_many_items_would_settle_it(
@@ -241,6 +245,50 @@ def test_interval_across_the_limit_tells_how_many_items_would_settle_it(
     held = hold_against(Change(50.0, 50.0 + change[0], *change), 2.0)
 
     assert (held["verdict"], held["settled"], held["times_the_items"]) == (verdict, settled, times)
+
+
+def test_difference_that_is_no_number_has_not_held() -> None:
+    assert hold_against(Change(50.0, nan, nan, -1.0, 1.0), 2.0)["verdict"] == "lost"
+
+
+def test_verdict_with_what_is_no_number_cannot_be_written() -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        Limits(mean_drop_points=nan, task_drop_points=5)
+
+
+def test_score_that_is_no_number_stops_before_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_gone(folder: Path, name: str) -> Evaluation:
+        loaded = load_evaluation(folder, name)
+        if name == "gptq":
+            loaded.answers[JCQA].scores["acc"][0] = nan
+        return loaded
+
+    monkeypatch.setattr("components.gate.load_evaluation", one_gone)
+    with pytest.raises(KajiyaError, match=r"jcommonsenseqa with 3 shots: not every score is a number"):
+        gate(tmp_path, {JCQA: 360}, {JCQA: 360})
+    assert not (tmp_path / "gates" / "gptq.pages" / "gate.json").exists()
+
+
+def test_perplexity_that_is_no_number_is_an_error_with_its_source(tmp_path: Path) -> None:
+    broken = ({}, {"perplexity": {"wikipedia": {"bits_per_byte": None}}})
+    with pytest.raises(KajiyaError, match="perplexity of wikipedia: `bits_per_byte` is no number"):
+        gate(tmp_path, {JCQA: 360}, {JCQA: 360}, changes=broken)
+
+
+@pytest.mark.parametrize(
+    ("items", "times", "needed"), [(3, 1.2, 4), (40, 1.0, 41), (300, 3.8, 1200), (300, 25.3, 7600)]
+)
+def test_items_needed_are_rounded_up_and_never_fewer_than_there_are(
+    items: int, times: float, needed: int
+) -> None:
+    assert items_needed(items, times) == needed
+
+
+def test_mean_over_tasks_without_a_change_is_as_unsettled_as_its_tasks(tmp_path: Path) -> None:
+    same = {JCQA: 9, MMLU: 9}
+    verdict = gate(tmp_path, same, same, items=10)
+    assert verdict.mean.low < -10 < 10 < verdict.mean.high
+    assert [row.settled for row in (verdict.mean, *verdict.tasks)] == [False] * 3
 
 
 def choice_lines(right: list[str], choices: int) -> list[dict]:
@@ -271,6 +319,28 @@ def test_variant_asked_through_its_chat_template_is_held_against_a_base_that_has
 
     assert verdict.chat_template == (False, True)
     assert "chat template" in (tmp_path / "gates" / "gptq.pages" / "gate.html").read_text()
+
+
+def test_quantized_variant_asked_otherwise_than_its_parent_is_refused_with_both_names(tmp_path: Path) -> None:
+    chat = ({"chat_template": True}, {"chat_template": False})
+    with pytest.raises(
+        KajiyaError, match=r"instruct was asked through its chat template and gptq was not.*chat_variants"
+    ):
+        gate(tmp_path, {JCQA: 360}, {JCQA: 359}, changes=chat)
+    with pytest.raises(KajiyaError, match=r"gptq was asked through its chat template and instruct was not"):
+        gate(tmp_path, {JCQA: 360}, {JCQA: 359}, changes=chat[::-1])
+
+
+@pytest.mark.parametrize("spoil", ["list", "no-text", "folder"])
+def test_config_that_cannot_be_read_is_an_error_naming_it(spoil: str, tmp_path: Path) -> None:
+    path = model(tmp_path / "gptq") / "config.json"
+    if spoil == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(b"[]" if spoil == "list" else b"\xff\xfe{")
+    with pytest.raises(KajiyaError, match=r"config\.json: no config of a model"):
+        kind_of(tmp_path / "gptq")
 
 
 def test_what_was_not_asked_of_both_is_no_pass(tmp_path: Path) -> None:
@@ -311,6 +381,9 @@ def test_evaluation_without_intervals_says_to_evaluate_again(tmp_path: Path) -> 
 def test_limits_are_points_and_never_below_zero(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         GateSettings.model_validate({"quantized": {"mean_drop_points": -1}})
+    for spoilt in ({"tuned": {"task_drop_points": inf}}, {"variants": {"a": {"mean_drop_points": inf}}}):
+        with pytest.raises(ValidationError, match="finite"):
+            GateSettings.model_validate(spoilt)
     (tmp_path / "r.yaml").write_text("gate: {quantised: {mean_drop_points: 3}}\n")
     with pytest.raises(
         KajiyaError, match=r"r\.yaml:1: gate\.quantised: unknown setting\. Did you mean `quantized`"

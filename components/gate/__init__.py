@@ -13,18 +13,19 @@ the variant failed, lies `OUT.pages/gate.html`, the same for a person in Japanes
 
 import json
 from pathlib import Path
-from typing import Literal
 
 from components.gate.decide import conclude, judge_mean, judge_task
-from components.gate.measure import compare_all, measure_mean, measure_tasks, shown_bits
+from components.gate.measure import comparable, compare_all, measure_mean, measure_tasks, shown_bits
 from components.gate.page import page
 from components.gate.settings import GateSettings
 from components.gate.words import refusal, table
 from kajiya.errors import KajiyaError
 from kajiya.evaluation_results import load_evaluation
-from kajiya.gate_verdict import FILE, GateVerdict
+from kajiya.gate_verdict import FILE, GateVerdict, Kind
 from kajiya.report import Report
 from kajiya.shards import write_file
+
+_REMEDY = "Run the stage that makes it again."
 
 
 def run(config: GateSettings, model: Path, before: Path, after: Path, *, out: Path, pages: Path) -> Report:
@@ -51,7 +52,8 @@ def judge(config: GateSettings, model: Path, before: Path, after: Path) -> GateV
     """The verdict; reads the folders and writes nothing."""
     kind = kind_of(model)
     limits = config.limits_of(after.name, kind)
-    evaluations = load_evaluation(before, before.name), load_evaluation(after, after.name)
+    loaded = load_evaluation(before, before.name), load_evaluation(after, after.name)
+    evaluations = comparable(*loaded, kind)
     compared = compare_all(*evaluations, config.seed)
     changes = measure_tasks(compared, evaluations[0], before) if compared else []
     tasks = tuple(judge_task(change, limits) for change in changes)
@@ -68,19 +70,21 @@ def judge(config: GateSettings, model: Path, before: Path, after: Path) -> GateV
         bits_per_byte=shown_bits(*evaluations),
         warnings=compared.warnings if compared else (),
         chat_template=(
-            bool(evaluations[0].results.get("chat_template")),
-            bool(evaluations[1].results.get("chat_template")),
+            bool(loaded[0].results.get("chat_template")),
+            bool(loaded[1].results.get("chat_template")),
         ),
     )
 
 
-def kind_of(model: Path) -> Literal["quantized", "tuned"]:
+def kind_of(model: Path) -> Kind:
     """By the model's own config: what loads as 4 bits is judged as 4 bits."""
     path = model / "config.json"
     try:
         content = json.loads(path.read_bytes())
-    except (FileNotFoundError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no JSON, or no UTF-8
+        raise KajiyaError(f"{path}: no config of a model ({error}). {_REMEDY}") from None
+    if not isinstance(content, dict):
         raise KajiyaError(
-            f"{path}: no config of a model ({error}). Run the stage that makes it again."
-        ) from None
+            f"{path}: no config of a model (a JSON {type(content).__name__}, no object). {_REMEDY}"
+        )
     return "quantized" if content.get("quantization_config") else "tuned"

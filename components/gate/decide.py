@@ -1,5 +1,6 @@
 """The rule: a drop beyond its limit stops the variant; nothing else does (docs/decisions/0012)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -55,7 +56,7 @@ def hold_against(change: Change, limit: float) -> dict[str, Any]:
     An interval with the limit inside says that another draw of items could have given the other verdict.
     Its half towards the limit shrinks with the root of the items, which gives how many it would take.
     """
-    lost = -change.difference > limit
+    lost = not -change.difference <= limit  # what is no number has not held
     settled = change.high < -limit if lost else change.low >= -limit
     half = change.high - change.difference if lost else change.difference - change.low
     gap = abs(change.difference + limit)
@@ -64,7 +65,7 @@ def hold_against(change: Change, limit: float) -> dict[str, Any]:
         "limit": limit,
         "verdict": "lost" if lost else "held",
         "settled": settled,
-        "times_the_items": None if settled or times > _TOO_NEAR else round(times, 1),
+        "times_the_items": None if settled or times > _TOO_NEAR else math.ceil(round(10 * times, 6)) / 10,
     }
 
 

@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from components.gate.words import items_needed
 from kajiya.gate_verdict import Fall, GateVerdict
 from kajiya.html_page import render
 
@@ -17,6 +18,7 @@ def page(verdict: GateVerdict) -> str:
         "page.html.j2",
         package="components.gate",
         verdict=verdict,
+        items_needed=items_needed,
         drawing=lambda row: _drawing(row, lowest, highest),
     )
 

@@ -1,5 +1,6 @@
 """What a person reads at the terminal: the rows, and what to do about them."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,11 +52,18 @@ def said_of(row: Fall) -> str:
     if row.times_the_items is None:
         return f"{said}, too near the limit for any number of items to settle"
     needed = (
-        f"about {round(row.items * row.times_the_items, -1):,.0f} items"
+        f"about {items_needed(row.items, row.times_the_items):,} items"
         if isinstance(row, TaskFall)
         else f"about {row.times_the_items:g} times the items"
     )
     return f"{said}, but so few items cannot settle it: {needed} would"
+
+
+def items_needed(items: int, times: float) -> int:
+    """Rounded up to two digits; always more than there are."""
+    least = max(items + 1, math.ceil(items * times))
+    step = 10 ** max(0, len(str(least)) - 2)
+    return -(-least // step) * step
 
 
 def refusal(verdict: GateVerdict, page: Path) -> str:
