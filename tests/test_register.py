@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from components.register import RegisterSettings, run
+from components.register.gate import verdict_on
 from components.register.scores import MAX_POINTS, flatten, read_curve, read_json
 from kajiya.cli import app
 from kajiya.errors import KajiyaError
@@ -39,7 +40,7 @@ from kajiya.registry import (
 )
 from kajiya.report import Report
 from kajiya.stage import execute
-from tests.finished_project import VARIANTS, make_project, write_lock
+from tests.finished_project import VARIANTS, make_project, write_lock, write_verdict
 from tests.tiny_model import write_model
 
 MODELS, OUT = Path("models/smoke"), Path("registered/smoke")
@@ -176,6 +177,23 @@ def test_scores_of_a_judge_stand_in_metrics_files_and_lineage(project, monkeypat
     assert "judge@smoke-instruct" in (OUT / "instruct" / "lineage.json").read_text()
     assert "judged/ja_mt_bench/mean" in (OUT / "instruct" / "model_card.md").read_text()
     assert not [name for name in gptq.metrics if name.startswith("judged")]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"verdict": "stopped"}, "the gate stopped gptq, so it is not registered"),
+        ({"after": "awq"}, "a verdict on awq against instruct, where gptq was made from instruct"),
+        ({"before": "base"}, "a verdict on gptq against base, where gptq was made from instruct"),
+    ],
+)
+def test_verdict_that_lets_no_such_version_pass_is_not_registered(tmp_path, change, words):
+    gate = tmp_path / "gptq"
+    write_verdict(gate, "instruct")
+    passed = verdict_on("gptq", "instruct", gate)
+    (gate / "gate.json").write_text(passed.model_copy(update=change).model_dump_json())
+    with pytest.raises(KajiyaError, match=words):
+        verdict_on("gptq", "instruct", gate)
 
 
 def test_variant_without_a_gate_is_not_registered(project):

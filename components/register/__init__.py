@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from components.register.card import model_card
-from components.register.gate import gate_metrics
+from components.register.gate import gate_metrics, verdict_on
 from components.register.page import publish_page
 from components.register.plots import plot_loss
 from components.register.scores import flatten, read_curve, read_json, weights_bytes
@@ -24,7 +24,6 @@ from components.register.settings import RegisterSettings
 from components.register.versions import Candidate, register_version
 from kajiya.errors import KajiyaError
 from kajiya.gate_verdict import FILE as GATE_FILE
-from kajiya.gate_verdict import read_verdict
 from kajiya.lineage import Lineage, collect_lineages
 from kajiya.lineage_page import lineage_html
 from kajiya.registry import PREFIX, connect, shown_uri
@@ -76,7 +75,7 @@ def prepare(config: RegisterSettings, lineage: Lineage, models: Path, folder: Pa
     curve = read_curve(model)
     report = lineage_report(lineage, model)
     gate = models / "gates" / lineage.variant
-    verdict = read_verdict(gate) if lineage.parent else None
+    verdict = verdict_on(lineage.variant, lineage.parent.variant, gate) if lineage.parent else None
     write_file(folder / "model_card.md", model_card(lineage, scores, size, config, verdict))
     if verdict:
         write_file(folder / "gate" / GATE_FILE, (gate / GATE_FILE).read_bytes())

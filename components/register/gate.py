@@ -1,8 +1,26 @@
 """What its gate said of a variant, in tags, in numbers, and in the rows of its model card."""
 
+from pathlib import Path
 from typing import Any
 
-from kajiya.gate_verdict import GateVerdict, TaskFall
+from kajiya.errors import KajiyaError
+from kajiya.gate_verdict import FILE, GateVerdict, TaskFall, read_verdict
+
+
+def verdict_on(variant: str, parent: str, gate: Path) -> GateVerdict:
+    """The verdict in a gate's folder. Raises KajiyaError where it lets no such version pass."""
+    verdict = read_verdict(gate)
+    if (verdict.after, verdict.before) != (variant, parent):
+        raise KajiyaError(
+            f"{gate / FILE}: a verdict on {verdict.after} against {verdict.before}, where {variant} was made from "
+            f"{parent}. Run the stage `gate` again (`kajiya run`)."
+        )
+    if verdict.verdict == "stopped":
+        raise KajiyaError(
+            f"{gate / FILE}: the gate stopped {variant}, so it is not registered. Mend the variant, raise its limits "
+            f"(`gate.variants.{variant}` in the recipe), or take it out of the recipe, and run again."
+        )
+    return verdict
 
 
 def gate_tags(verdict: GateVerdict | None) -> dict[str, str]:
