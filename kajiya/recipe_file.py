@@ -219,6 +219,7 @@ def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
         for name in recipe.evaluate.get("chat_variants") or ()
         if name not in recipe.parents() or not recipe.is_tuned(name)
     ]
+    found += [(["evaluate", "chat_variants"], problem) for problem in _problems_of_chat(recipe)]
     found += [
         (["gate", "variants", name], f"no variant `{name}` to judge. Take it out.")
         for name in recipe.gate.get("variants") or ()
@@ -232,6 +233,21 @@ def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
     if strange := sorted(weighted - recipe.sources.keys()):
         found.append((["tokenize", "weights"], f"no source `{strange[0]}` under `sources`."))
     return found
+
+
+def _problems_of_chat(recipe: Recipe) -> list[str]:
+    """The gate holds a variant in 4 bits against its parent, and pairs only what was asked the same way."""
+    asked = set(recipe.evaluate.get("chat_variants") or ())
+    problems = []
+    for name in recipe.quantize:
+        parent = recipe.variants[name].of
+        if recipe.is_tuned(name) and (name in asked) != (parent in asked):
+            named, lacking = (name, parent) if name in asked else (parent, name)
+            problems.append(
+                f"`{named}` stands here and `{lacking}` does not, but `{name}` is `{parent}` in 4 bits, and the gate "
+                "compares only what was asked the same way. Name both, or neither."
+            )
+    return problems
 
 
 def _problems_of_judging(recipe: Recipe) -> list[str]:

@@ -65,6 +65,18 @@ def test_recipe_that_does_not_hang_together_names_line_and_remedy(
         load_recipe(write(tmp_path, CHAIN.replace(old, new, 1)))
 
 
+@pytest.mark.parametrize(("named", "lacking"), [("chat", "chat-gptq"), ("chat-gptq", "chat")])
+def test_template_for_one_of_a_variant_and_its_quantization_is_refused_with_both(
+    named: str, lacking: str, tmp_path: Path
+) -> None:
+    asked = f"evaluate:\n  chat_variants: [instruct, {named}]\n"
+    with pytest.raises(
+        KajiyaError, match=rf":11: .*`{named}` stands here and `{lacking}` does not.*Name both"
+    ):
+        load_recipe(write(tmp_path, CHAIN + asked))
+    load_recipe(write(tmp_path, CHAIN + asked.replace(named, f"{named}, {lacking}")))
+
+
 @pytest.mark.parametrize("folder", ["/data/llama", "../../llama", "inputs/../../llama", ".", "inputs/none"])
 def test_base_whose_folder_is_not_the_projects_is_refused_with_line_and_remedy(
     folder: str, tmp_path: Path
