@@ -2,6 +2,7 @@
 
 import pytest
 
+from components.gate.settings import TunedLimits
 from kajiya.errors import KajiyaError
 from kajiya.published_scores import FILE, published_scores
 from kajiya.suites import PUBLISHED_SHOTS, SUITES
@@ -55,3 +56,37 @@ def test_misspelt_key_is_an_error_with_its_line(tmp_path):
     )
     with pytest.raises(KajiyaError, match=r"published.yaml:\d+: models.0.prompt: unknown setting"):
         published_scores(copy)
+
+
+STABILITY = {row.model: row for row in published_scores() if row.source.title.startswith("Stability")}
+TUNED = {
+    "meta-llama/Llama-2-7b-chat": "meta-llama/Llama-2-7b",
+    "meta-llama/Llama-2-13b-chat": "meta-llama/Llama-2-13b",
+    "stabilityai/japanese-stablelm-instruct-alpha-7b": "stabilityai/japanese-stablelm-base-alpha-7b",
+} | {
+    f"rinna/{base}-instruction-{form}": f"rinna/{base}"
+    for base, forms in {
+        "japanese-gpt-neox-3.6b": ("sft", "sft-v2", "ppo"),
+        "bilingual-gpt-neox-4b": ("sft", "ppo"),
+    }.items()
+    for form in forms
+}
+
+
+def test_limits_of_tuned_variants_lie_above_what_published_tuning_lost():
+    """The figures of docs/decisions/0012."""
+    means, tasks = {}, {}
+    for tuned, base in TUNED.items():
+        before, after = STABILITY[base], STABILITY[tuned]
+        means[tuned] = round(before.mean("8") - after.mean("8"), 2)
+        tasks[tuned] = max(
+            (round(before.scores[task] - after.scores[task], 2), task) for task in before.scores
+        )
+    assert len(TUNED) == 8
+    assert {model: lost for model, lost in means.items() if lost > 0} == {"meta-llama/Llama-2-7b-chat": 1.65}
+    assert sorted(tasks.values())[-3:] == [(17.43, "jaqket_v2"), (19.5, "jaqket_v2"), (20.87, "jaqket_v2")]
+    assert tasks["rinna/japanese-gpt-neox-3.6b-instruction-ppo"] == (17.43, "jaqket_v2")
+    assert tasks["stabilityai/japanese-stablelm-instruct-alpha-7b"] == (13.85, "marc_ja")
+    usual = TunedLimits()
+    assert max(means.values()) * 3 < usual.mean_drop_points + 0.1
+    assert max(lost for lost, _ in tasks.values()) < usual.task_drop_points
