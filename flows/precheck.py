@@ -1,4 +1,5 @@
-"""Read the settings of every stage before the first one runs: a typo must not wait for hours of training."""
+"""Read the settings of every stage before the first one runs: a typo, or a set that is missing, must not wait for
+days of training."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,28 @@ from kajiya.settings_docs import settings_type
 def check_settings(graph: Graph, unchanged: set[str]) -> None:
     """Validate what the stages that may run will read. Raises KajiyaError with every problem found."""
     problems = []
+    sets = _sets_on_disk(graph)
     for stage in graph.values():
         for path, section in stage.settings if stage.name not in unchanged else ():
             try:
-                load_settings(settings_type(section[0]), path, list(section))
+                settings = load_settings(settings_type(section[0]), path, list(section))
+                if sets:
+                    settings.check_sets(sets)
             except KajiyaError as error:
                 problems.append(str(error))
     problems += _sources_without_priority(graph)
     if problems:
         raise KajiyaError("\n".join(dict.fromkeys(problems)))
+
+
+def _sets_on_disk(graph: Graph) -> Path | None:
+    """The folder of the evaluation sets; None where a stage makes it (the sample), or where it is not there."""
+    params = Path("params.yaml")
+    named = load_yaml(params).get("evaluation_sets") if params.exists() else None
+    if not isinstance(named, str) or not Path(named).is_dir():
+        return None
+    made = any(stage.out and Path(named).is_relative_to(stage.out) for stage in graph.values())
+    return None if made else Path(named)
 
 
 def check_recipes(root: Path, recipe: str | None) -> None:

@@ -41,6 +41,9 @@ class Settings(BaseModel):
     precious: ClassVar[str] = ""
     """Glob below the stage's work folder: what is found there took so long that no edit of a setting removes it."""
 
+    def check_sets(self, evaluation_sets: Path) -> None:
+        """Raise KajiyaError for an evaluation set that is asked for here and that the folder lacks."""
+
     def binding(self) -> dict[str, Any]:
         """The settings without the free ones, as JSON's types: with others, unfinished work cannot be continued."""
         values: dict[str, Any] = self.model_dump(mode="json", exclude=set(self.free))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.precheck import check_recipes
+from flows.graph import Stage
+from flows.precheck import check_recipes, check_settings
 from kajiya.errors import KajiyaError
 from kajiya.recipe_entries import drift, entries_in, entries_of
 from kajiya.recipe_file import load_recipe
@@ -156,6 +157,28 @@ answer: {}
 judge: {model: judge-1}
 """
 )
+
+
+@pytest.mark.parametrize(
+    ("made", "known"), [(None, True), ("data", False)], ids=["at-hand", "made-by-a-stage"]
+)
+def test_run_with_a_missing_evaluation_set_is_refused_before_the_first_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str | None, known: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "evaluate: {tasks: [jnli, arc], english: false}\n")
+    Path("params.yaml").write_text("evaluation_sets: data/sets\n")
+    (tmp_path / "data" / "sets" / "arc").mkdir(parents=True)
+    (tmp_path / "data" / "sets" / "arc" / "test.jsonl").write_text("{}\n")
+    stages = [
+        Stage("sample", frozenset(), Path(made or "elsewhere"), frozenset()),
+        Stage("evaluate@r", frozenset(), Path("e"), frozenset(), ((Path("recipe.yaml"), ("evaluate",)),)),
+    ]
+    graph = {stage.name: stage for stage in stages}
+    if known:
+        with pytest.raises(KajiyaError, match=r"data/sets/jnli: no such folder.*evaluate\.skip\.jnli"):
+            check_settings(graph, set())
+    check_settings(graph, set() if not known else {"evaluate@r"})
 
 
 def test_judged_variants_stand_in_a_list_of_their_own(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from components.evaluate.catalog import TASKS
 from components.evaluate.samples import SampleSettings, write_samples
-from components.evaluate.sets import load_sets, versions
+from components.evaluate.sets import load_sets, locate_sets, versions
 from kajiya.report import Report
 from kajiya.settings import Settings
 from kajiya.shards import write_file
@@ -72,6 +72,9 @@ class EvaluateSettings(Settings):
     """Texts that the model writes for a person to read, in samples.jsonl and on the report's page."""
     seed: int = 20260101
     """Chooses items, examples, validation sequences, and the untrained model's weights."""
+
+    def check_sets(self, evaluation_sets: Path) -> None:
+        locate_sets(self, evaluation_sets)
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:

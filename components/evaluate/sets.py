@@ -20,13 +20,15 @@ Sets = dict[str, dict[str, EvaluationSet]]
 
 def load_sets(config: "EvaluateSettings", folder: Path) -> Sets:
     """The sets that the settings ask for. Raises KajiyaError for one that the folder does not have."""
+    return {name: _load(config, name, splits) for name, splits in locate_sets(config, folder).items()}
+
+
+def locate_sets(config: "EvaluateSettings", folder: Path) -> dict[str, Splits]:
+    """Where they lie, unread. Raises KajiyaError as load_sets."""
     found = find_sets(folder)
     _check_skips(config, folder, found)
-    sets: Sets = {}
-    for name in (*config.tasks, *(["english"] if config.english else [])):
-        if name not in config.skip:
-            sets[name] = _load(config, name, _locate(config, folder, found, name))
-    return sets
+    asked = (*config.tasks, *(["english"] if config.english else []))
+    return {name: _locate(config, folder, found, name) for name in asked if name not in config.skip}
 
 
 def shots_of(config: "EvaluateSettings", task: str) -> tuple[int, ...]:
