@@ -110,6 +110,18 @@ def test_page_shows_intervals_as_numbers_and_as_whiskers(project):
     assert "base: jnli, 3-shot: 50.0 (25.0 – 75.0) cannot be told from guessing." in html
 
 
+def test_page_names_once_what_a_mean_over_tasks_lacks(project):
+    suites = {"8": {"mean": None, "missing": ["mgsm", "xlsum_ja"]}, "4": {"mean": 38.75, "missing": []}}
+    for variant in ("base", "instruct"):
+        change_results(project, variant, suites=suites)
+
+    html = english(project)
+
+    assert ["mean of 8 tasks", "–", "–"] in rows(html)
+    assert ["mean of 4 tasks", "38.75", "38.75"] in rows(html)
+    assert html.count("Not measured for the mean of 8 tasks: mgsm, xlsum_ja.") == 1
+
+
 def test_page_shows_published_scores_only_beside_their_number_of_shots(project):
     assert "none was published for these tasks at these numbers of shots" in english(project)
     change_results(project, "base", tasks={"jcommonsenseqa": {"3": {"acc": 0.8, "n": 9}}})
@@ -345,7 +357,7 @@ def test_page_shows_how_a_judge_was_asked_and_warns_of_verdicts_to_doubt(project
 
     row = next(row for row in rows(html) if row[0] == "elyza_tasks_100" and len(row) == 6)
     assert row[1].split()[-2:] == prompts
-    assert row[2].split() == [*data[0].split(), data[1]]
+    assert row[2] == data[0] == f"sha256-{data[1]}"  # told once
     assert row[3:] == ["0", "1", "1"]  # cut, empty, holding a verdict
     assert ["judge", "judge-1"] in [list(pair) for pair in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)]
     assert "instruct: the verdicts on 1 of 3 answers of elyza_tasks_100 could not be read" in html

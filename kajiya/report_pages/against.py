@@ -153,6 +153,8 @@ def gate_section(records: Records, words: Words) -> Section:
             blocks.append(Text(words("absent_gate", variant=variant), soft=True))
     if not blocks:
         blocks.append(Text(words("absent_parent"), soft=True))
+    else:
+        blocks.insert(0, Text(words("without_ability_about"), soft=True))
     return Section("gate", words("gate"), blocks)
 
 
@@ -192,7 +194,6 @@ def _verdict(found: Row, words: Words) -> Iterator[Block]:
         "held",
     )
     yield Table([words(key) for key in keys], rows, numeric=frozenset(range(1, 9)))
-    yield Text(words("without_ability_about"), soft=True)
     bits = [
         [source, f"{one['before']:.4f}", f"{one['after']:.4f}"]
         for source, one in found["bits_per_byte"].items()

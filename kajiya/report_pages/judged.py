@@ -103,8 +103,9 @@ def _identity(one: Row | None) -> str:
     """Name, version and the beginning of the hash, as far as they are told."""
     if not one:
         return "–"
-    told = [str(one[key]) for key in ("name", "version") if one.get(key)]
-    return " ".join([*told, *([f"`{one['sha256'][:12]}`"] if one.get("sha256") else [])])
+    told = " ".join(str(one[key]) for key in ("name", "version") if one.get(key))
+    digest = str(one.get("sha256") or "")[:12]
+    return f"{told} `{digest}`" if digest and digest not in told else told  # a version may be a hash
 
 
 def _answered(answers: Row, words: Words) -> Iterator[str]:

@@ -134,7 +134,7 @@ def _main_table(columns: dict[str, dict[Setting, Score]], settings: list[Setting
         )
     names = [words("untrained") if name == "untrained" else name for name in columns]
     head = [*(words(key) for key in ("task", "shots", "measure", "items")), *names, words("chance")]
-    return Table(head, rows, numeric=frozenset({1, *range(3, len(head))}))
+    return Table(head, rows, numeric=frozenset({1, *range(3, len(head))}), small=True)
 
 
 def _suites(results: dict[str, Row], words: Words) -> Iterator[Block]:
@@ -143,21 +143,19 @@ def _suites(results: dict[str, Row], words: Words) -> Iterator[Block]:
     names = list(dict.fromkeys(name for found in suites.values() for name in found))
     if not names:
         return
-    rows = [
-        [
-            words("suite_all") if name == "all" else words("suite", name=name),
-            *(_suite(found.get(name), words) for found in suites.values()),
-        ]
-        for name in names
-    ]
+    titles = {name: words("suite_all") if name == "all" else words("suite", name=name) for name in names}
+    rows = [[titles[name], *(_suite(found.get(name)) for found in suites.values())] for name in names]
     yield Table([words("mean"), *suites], rows, numeric=frozenset(range(1, len(suites) + 1)))
+    for name in names:
+        ones = [found[name] for found in suites.values() if name in found]
+        # What each lacks differs only where the recipe asked variants differently: all of it is named once.
+        if missing := dict.fromkeys(str(task) for one in ones for task in one.get("missing") or ()):
+            yield Text(words("suite_missing", suite=titles[name], tasks=", ".join(missing)), soft=True)
 
 
-def _suite(suite: Row | None, words: Words) -> str:
-    if not suite:
+def _suite(suite: Row | None) -> str:
+    if not suite or suite.get("mean") is None:
         return "–"
-    if suite.get("mean") is None:
-        return words("suite_missing", tasks=", ".join(map(str, suite.get("missing", ()))))
     bounds = suite.get("interval") or {}
     if bounds.get("low") is None:
         return f"{suite['mean']:.2f}"

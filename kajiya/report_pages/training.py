@@ -120,7 +120,9 @@ def _history(rows: list[Row], words: Words) -> Iterator[Block]:
 
 def _told(key: str, value: Any, words: Words) -> str:
     name = words.known(f"history_{key}", key.replace("_", " "))
-    return words("named_value", name=name, value=words.free(str(value)))
+    return words(
+        "named_value", name=name, value=words.known(f"history_{key}_{value}", words.free(str(value)))
+    )
 
 
 def forgetting_section(records: Records, words: Words) -> Section:
