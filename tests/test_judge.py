@@ -346,6 +346,8 @@ def test_scores_of_first_turns_are_not_paired_with_those_of_both(fake, tmp_path)
     assert judged_difference("ja_mt_bench", before["ja_mt_bench"], after["ja_mt_bench"], seed=1) is None
     assert judged_difference("elyza_tasks_100", before["elyza_tasks_100"], after["elyza_tasks_100"], seed=1)
     assert after["ja_mt_bench"].asked["answers"]["temperatures"] == {"writing": 0.7}
+    # These become names of metrics: an empty one is refused by MLflow.
+    assert after["elyza_tasks_100"].asked["answers"]["temperatures"] == {"elyza_tasks_100": 0.0}
 
 
 @pytest.mark.parametrize("content", [None, "{}", "["], ids=["absent", "empty", "broken"])

@@ -101,7 +101,7 @@ def how_answered(facts: Record, records: list[Record]) -> Record:
         "turns": max(one["turn"] for one in records),
         **{key: facts[key] for key in _ASKED_ALIKE},
         "temperatures": {
-            category.partition("/")[2]: one
+            category.partition("/")[2] or name: one  # a set without categories
             for category, one in facts["temperatures"].items()
             if category.partition("/")[0] == name
         },
