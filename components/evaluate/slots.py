@@ -36,7 +36,7 @@ class Slots:
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Fill the slots from `start` on; gives, in groups, slots and what the model makes of their last tokens."""
         for rows in batches(tree_rows(prompts), batch_tokens):
-            batch, cache = lay_out(rows, self._model), DynamicCache()
+            batch, cache = lay_out(rows, self._model), _Passing()
             hidden = self._model.model(
                 input_ids=batch.tokens, position_ids=batch.positions, attention_mask=batch.mask,
                 past_key_values=cache, use_cache=True,
@@ -47,17 +47,21 @@ class Slots:
             places, columns = zip(*((number, path.columns[-1]) for number, path in paths), strict=True)
             yield [start + path.index for _, path in paths], hidden[list(places), list(columns)]
 
-    def _keep(self, cache: DynamicCache, number: int, path: Path, slot: int) -> None:
+    def _keep(self, cache: "_Passing", number: int, path: Path, slot: int) -> None:
         if not self._keys:
-            for layer in cache.layers:
-                shape = (self.count, layer.keys.shape[1], self._width, layer.keys.shape[3])
-                # Zeros: what a mask hides is multiplied by nothing, and nothing times garbage may be NaN.
-                self._keys.append(layer.keys.new_zeros(shape))
-                self._values.append(layer.values.new_zeros(shape))
-        columns = torch.from_numpy(path.columns).to(self._model.device)
-        for layer, keys, values in zip(cache.layers, self._keys, self._values, strict=True):
-            keys[slot, :, : len(columns)] = layer.keys[number].index_select(1, columns)
-            values[slot, :, : len(columns)] = layer.values[number].index_select(1, columns)
+            for made, kept in ((cache.keys, self._keys), (cache.values, self._values)):
+                for layer in made:
+                    shape = (self.count, layer.shape[1], self._width, layer.shape[3])
+                    # Zeros: what a mask hides is multiplied by nothing, and nothing times garbage may be NaN.
+                    kept.append(layer.new_zeros(shape))
+        length = len(path.columns)
+        # The first path of a row stands in its first columns, and needs no copy before the one into its slot.
+        alone = int(path.columns[-1]) == length - 1
+        columns = None if alone else torch.from_numpy(path.columns).to(self._model.device)
+        for made, kept in ((cache.keys, self._keys), (cache.values, self._values)):
+            for layer, slots in zip(made, kept, strict=True):
+                row = layer[number]
+                slots[slot, :, :length] = row[:, :length] if columns is None else row.index_select(1, columns)
 
     @torch.inference_mode()
     def read_tokens(self, tokens: Sequence[int], lengths: Sequence[int]) -> torch.Tensor:
@@ -78,6 +82,22 @@ class Slots:
     def move(self, source: int, target: int, length: int) -> None:
         for part in (*self._keys, *self._values):
             part[target, :, :length] = part[source, :, :length]
+
+
+class _Passing(DynamicCache):
+    """Holds the keys and values of one pass as they are made: transformers' own would copy them all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
+
+    def update(
+        self, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.keys.append(key)
+        self.values.append(value)
+        return key, value
 
 
 class _Growing:
