@@ -128,12 +128,12 @@ def _main_table(columns: dict[str, dict[Setting, Score]], settings: list[Setting
                 *setting,
                 first.metric,
                 number(first.n),
-                *(score.told() if score else "–" for score in scores),
                 chance,
+                *(score.told() if score else "–" for score in scores),
             ]
         )
     names = [words("untrained") if name == "untrained" else name for name in columns]
-    head = [*(words(key) for key in ("task", "shots", "measure", "items")), *names, words("chance")]
+    head = [*(words(key) for key in ("task", "shots", "measure", "items", "chance")), *names]
     return Table(head, rows, numeric=frozenset({1, *range(3, len(head))}), small=True)
 
 
