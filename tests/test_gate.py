@@ -115,6 +115,8 @@ def test_loss_beyond_a_limit_stops_with_the_table_and_publishes_nothing(
     assert "lost too much" in said
     assert "group_size" in said
     assert "gate.variants.gptq" in said
+    assert str(tmp_path / "gates" / "gptq.pages" / "gate.html") in said
+    assert "take gptq out of the recipe" in said
     assert not (tmp_path / "gates" / "gptq").exists()
     page = (tmp_path / "gates" / "gptq.pages" / "gate.html").read_text()
     assert "下がりすぎ" in page

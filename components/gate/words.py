@@ -94,6 +94,7 @@ def _remedies(verdict: GateVerdict) -> Iterator[str]:
         f"If you accept the loss, raise mean_drop_points or task_drop_points under `gate.variants.{name}` "
         "there. Then run again."
     )
+    yield f"To go on without it, take {name} out of the recipe, and `kajiya recipes add` brings params.yaml into line."
 
 
 def _remedies_unjudged(name: str) -> Iterator[str]:
