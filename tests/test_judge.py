@@ -157,6 +157,32 @@ def test_verdict_that_stays_unreadable_is_counted_and_no_zero(fake, tmp_path):
     assert flow == {"came_in": 3, "out": 2, "rejected": {"unreadable": 1}}
 
 
+def test_some_unreadable_verdicts_are_told_with_their_number(fake, tmp_path, capsys):
+    fake.reply = lambda body: "わかりません。" if "\n2番への答え" in user(body) else "[[4]]"
+    judge(world(tmp_path), tmp_path / "out")
+    assert "warning: 1 of 19 verdicts" in capsys.readouterr().err
+
+
+def test_judge_that_gives_no_score_is_stopped_early_and_is_not_asked_again(fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("KAJIYA_JUDGE_PARALLEL", "2")
+    given = world(tmp_path)
+    fake.delay_seconds = 0.02
+    fake.reply = lambda body: "採点できません。" + "あ" * 1000
+    asked = []
+    for _ in range(2):
+        with pytest.raises(
+            KajiyaError, match=r"none holds a score.*採点できません.*judge\.max_tokens"
+        ) as raised:
+            judge(given, tmp_path / "out", samples=3, asks=1)
+        asked.append(len(fake.bodies))
+    assert len(str(raised.value)) < 900
+    assert 20 <= asked[0] == asked[1] < 3 * 19
+
+    fake.reply = lambda body: "[[4]]"
+    judge(given, tmp_path / "out", samples=3, asks=1, model="judge-2")
+    assert len(lines(tmp_path / "out")) == 3 * 19
+
+
 def test_samples_are_asked_apart_and_averaged(fake, tmp_path):
     replies = iter(range(10**6))
     fake.reply = lambda body: f"[[{1 + next(replies) % 5}]]"
@@ -212,13 +238,15 @@ def test_judging_stops_before_what_is_asked_again_costs_more_than_allowed(fake, 
         judge(given, tmp_path / "out", **told, max_cost=21.5)
     assert len(fake.bodies) == 21
 
-    judge(given, tmp_path / "out", **told, max_cost=100)
+    with pytest.raises(KajiyaError, match="none holds a score"):
+        judge(given, tmp_path / "out", **told, max_cost=100)
     assert len(fake.bodies) == 3 * 19
 
 
 def test_estimate_bounds_what_a_judge_that_never_gives_a_score_takes(fake, tmp_path, capsys):
     fake.reply = lambda body: "点数なし。。。。。。"
-    judge(world(tmp_path), tmp_path / "out", max_tokens=10, price=Price(prompt=1e6, completion=1e6))
+    with pytest.raises(KajiyaError, match="none holds a score"):
+        judge(world(tmp_path), tmp_path / "out", max_tokens=10, price=Price(prompt=1e6, completion=1e6))
 
     taken = sum(tokens_of(body["messages"]) for body in fake.bodies) + 3 * 19 * 10
     told = re.search(r"about ([\d,]+)\.00 USD if every one takes 3 times", capsys.readouterr().err)[1]
@@ -470,6 +498,11 @@ def test_mean_counts_questions_alike_and_leaves_unread_ones_out():
     assert (found["mean"], found["n"], found["judged"], found["unreadable"]) == (6.0, 4, 3, 1)
     assert found["without_math_and_coding"]["mean"] == 9.0
     assert found["categories"]["stem"]["interval"] is None
+
+
+def test_version_of_prompts_may_be_written_as_a_number():
+    settings = JudgeSettings.model_validate({"model": "m", "prompts": {"ja_mt_bench": 1}})
+    assert settings.prompt_version("ja_mt_bench") == "1"
 
 
 def test_settings_of_the_judge_need_its_name():

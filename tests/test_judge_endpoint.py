@@ -73,6 +73,18 @@ def test_patience_ends(fake, monkeypatch, fault):
     assert len(fake.bodies) == 3
 
 
+def test_waits_are_told_once_for_all_that_wait(fake, monkeypatch, capsys):
+    monkeypatch.setenv("KAJIYA_HTTP_WAIT_SECONDS", "0.5")
+    monkeypatch.setenv("KAJIYA_HTTP_ATTEMPTS", "2")
+    fake.faults = {0: "503"}
+    with Endpoint() as endpoint, ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(endpoint.ask, BODY) for _ in range(4)]
+    assert all(isinstance(one.exception(), PassingError) for one in asked)
+    told = capsys.readouterr().err
+    assert told.count("attempt 2 of 2 in 0.") == 1
+    assert "HTTP 503" in told
+
+
 def test_wait_of_retry_after_is_honoured(fake, monkeypatch):
     waits = []
     fake.faults, fake.retry_after = {1: "429"}, "7"

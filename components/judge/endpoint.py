@@ -9,12 +9,14 @@ import ipaddress
 import json
 import os
 import random
+import sys
 import threading
 import time
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
+from tqdm import tqdm
 
 from kajiya import __version__
 from kajiya.errors import KajiyaError, PassingError, without_secrets
@@ -53,6 +55,8 @@ class Endpoint:
     def __init__(self) -> None:
         self.url = judge_url()
         self.stopping = threading.Event()
+        self._telling = threading.Lock()
+        self._told_until = 0.0
         self._attempts = int(_number("KAJIYA_HTTP_ATTEMPTS", 8, least=1))
         self._first_wait = _number("KAJIYA_HTTP_WAIT_SECONDS", 1)
         self._timeout = _number("KAJIYA_JUDGE_TIMEOUT_SECONDS", 300, least=0.01)
@@ -124,8 +128,23 @@ class Endpoint:
         backoff = min(LONGEST_WAIT_SECONDS, self._first_wait * 2 ** (attempt - 1))
         # Jitter, so that requests refused together do not come back together.
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        if self.stopping.wait(max(asked + backoff * (1 - jitter), backoff * jitter)):
+        seconds = max(asked + backoff * (1 - jitter), backoff * jitter)
+        self._tell_wait(trouble, attempt, seconds)
+        if self.stopping.wait(seconds):
             raise StoppedError
+
+    def _tell_wait(self, trouble: _TryAgain, attempt: int, seconds: float) -> None:
+        """One line while a wait lasts, however many requests wait beside it: they mostly wait for the same."""
+        with self._telling:
+            now = time.monotonic()
+            if now < self._told_until:
+                return
+            self._told_until = now + seconds
+        told = without_secrets(str(trouble)).rstrip(".")
+        tqdm.write(
+            f"judge: no answer ({told}); attempt {attempt + 1} of {self._attempts} in {seconds:.1f} s.",
+            sys.stderr,
+        )
 
 
 def judge_url() -> str:

@@ -13,6 +13,11 @@ from components.judge.endpoint import Endpoint, Reply, parallel_requests
 from components.judge.replies import ReplyLog
 from components.judge.settings import JudgeSettings
 from components.judge.verdict import looks_like_a_verdict, read_score
+from kajiya.errors import KajiyaError, without_secrets
+
+_FIRST = 20
+"""Verdicts after which a judge that has given no score is asked for no more: each of them is paid."""
+_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -47,25 +52,56 @@ class Verdict:
 
 
 def judge_all(config: JudgeSettings, cases: list[Case], log: ReplyLog) -> list[Verdict]:
-    """A verdict for each case, in the order of `cases`. Replies that `log` holds are not asked for again."""
+    """A verdict for each case, in the order of `cases`. Replies that `log` holds are not asked for again.
+
+    Raises KajiyaError where no score can be read, of the first verdicts or of all.
+    """
     purse = Purse(config)
     known = [_recalled(config, case, _Remembered(log, purse)) for case in cases]
     missing = [place for place, verdict in enumerate(known) if verdict is None]
     asked: dict[int, Verdict] = {}
+    given = [verdict for verdict in known if verdict]
     if missing:
+        _check_readable(config, given, _FIRST, log)
         wanted = [cases[place] for place in missing]
         expected = estimate(config, wanted)
         purse.check(expected)
         tqdm.write(f"judge: {expected.told(config.price)}", sys.stderr)
-        if len(missing) < len(cases):
-            before = len(cases) - len(missing)
+        if given:
             tqdm.write(
-                f"judge: {before:,} of {len(cases):,} verdicts were given before, and are not paid again.",
+                f"judge: {len(given):,} of {len(cases):,} verdicts were given before, and are not paid again.",
                 sys.stderr,
             )
-        found = _asked(config, wanted, log, purse, len(cases))
+        found = _asked(config, wanted, log, purse, given)
         asked = {missing[place]: verdict for place, verdict in found.items()}
-    return [verdict or asked[place] for place, verdict in enumerate(known)]
+    verdicts = [verdict or asked[place] for place, verdict in enumerate(known)]
+    _check_readable(config, verdicts, 1, log)
+    _tell_unreadable(verdicts)
+    return verdicts
+
+
+def _check_readable(config: JudgeSettings, verdicts: list[Verdict], least: int, log: ReplyLog) -> None:
+    """Raise KajiyaError where there are as many, and no score in any: that is no judge."""
+    if len(verdicts) < least or any(one.score is not None for one in verdicts):
+        return
+    last = verdicts[-1].replies[-1]
+    shown = without_secrets(last.text[:_SHOWN_CHARACTERS])
+    raise KajiyaError(
+        f"judge: {len(verdicts):,} verdicts, and none holds a score that can be read, such as [[3]]. {config.model} wrote "
+        f"(finish_reason {last.ended}): {shown!r}. Check what KAJIYA_JUDGE_URL serves; take another judge.model; or raise "
+        f"judge.max_tokens, if the reply ends before its score. All replies are kept in {log.path}: remove it to "
+        "ask the same judge the same again."
+    )
+
+
+def _tell_unreadable(verdicts: list[Verdict]) -> None:
+    unreadable = sum(one.score is None for one in verdicts)
+    if unreadable:
+        tqdm.write(
+            f"judge: warning: {unreadable:,} of {len(verdicts):,} verdicts hold no score that can be read. They are counted as "
+            "unreadable, and the means are those of the others; judgements.jsonl holds what the judge wrote.",
+            sys.stderr,
+        )
 
 
 def _recalled(config: JudgeSettings, case: Case, source: "_Remembered") -> Verdict | None:
@@ -119,12 +155,13 @@ def _judge(config: JudgeSettings, case: Case, source: Any) -> Verdict:
 
 
 def _asked(
-    config: JudgeSettings, cases: list[Case], log: ReplyLog, purse: Purse, total: int
+    config: JudgeSettings, cases: list[Case], log: ReplyLog, purse: Purse, given: list[Verdict]
 ) -> dict[int, Verdict]:
     """Verdicts by place, asked in shuffled order. After a failure what is under way is let end: it is paid for."""
     found: dict[int, Verdict] = {}
-    bill = Bill()
-    bar = tqdm(desc="judge", total=total, initial=total - len(cases), dynamic_ncols=True, mininterval=0.5)
+    known, bill = list(given), Bill()
+    total = len(given) + len(cases)
+    bar = tqdm(desc="judge", total=total, initial=len(given), dynamic_ncols=True, mininterval=0.5)
     with bar, Endpoint() as endpoint, ThreadPoolExecutor(parallel_requests()) as threads:
         source = _Asking(endpoint, log, purse)
         futures = {
@@ -138,6 +175,8 @@ def _asked(
                     bill.add(reply)
                 bar.set_postfix_str(bill.told(config.price), refresh=False)
                 bar.update()
+                known.append(verdict)
+                _check_readable(config, known, _FIRST, log)
         finally:
             endpoint.stopping.set()
             threads.shutdown(wait=True, cancel_futures=True)

@@ -1,6 +1,6 @@
 """What a recipe may say about judging. Where the judge is reached is environment: KAJIYA_JUDGE_URL and its like."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -24,7 +24,7 @@ class Price(Settings):
 class JudgeSettings(Settings):
     model: str = Field(min_length=1)
     """The judge, as its endpoint names it. Name a dated version where there is one: scores of two are not the same."""
-    prompts: dict[SetName, str] = Field(default_factory=dict)
+    prompts: dict[SetName, Annotated[str, Field(coerce_numbers_to_str=True)]] = Field(default_factory=dict)
     """Version of the prompts per set: `1`, kajiya's own; `published` takes ja_mt_bench/judge_ja_prompts.jsonl beside
     the questions. A set left out keeps `1`."""
     temperature: float | None = Field(0.0, ge=0, le=2)
