@@ -18,6 +18,7 @@ Fields = dict[str, Any]
 Located = Iterator[tuple[str, Any]]
 """(file and place, what stands there)"""
 
+_LONGEST_QUOTED = 80
 _NAMED = re.compile(
     r"(?:japanese_)?(?P<split>train|valid|validation|val|dev|test)(?:[-_](?P<version>.+))?\.(?:json|jsonl)"
 )
@@ -76,8 +77,8 @@ def read_lines(path: Path, text: str) -> Located:
                 yield f"{path}:{number}", json.loads(line)
             except json.JSONDecodeError as error:
                 raise KajiyaError(
-                    f"{path}:{number}: invalid JSON: {error.msg} at column {error.colno}. Mend the line or take"
-                    " the file anew from its publisher."
+                    f"{path}:{number}: invalid JSON: {error.msg} at column {error.colno}. Write one JSON object a line:"
+                    " mend the line or take the file anew from its publisher."
                 ) from None
 
 
@@ -123,7 +124,7 @@ def read_choices_table(path: Path, text: str) -> Located:
         if len(row) < 4 or len(letter) != 1 or not 0 <= ord(letter) - ord("A") < len(row) - 2:
             raise KajiyaError(
                 f"{where}: expected question, choices and the letter of the right one (A is the first); found"
-                f" {len(row)} cells, the last {letter!r}. Mend the row."
+                f" {len(row)} cells, the last {_quoted(letter)}. Mend the row."
             )
         yield where, {"question": row[0], "choices": row[1:-1], "label": ord(letter) - ord("A")}
 
@@ -163,7 +164,7 @@ def arithmetic(fields: Fields) -> Fields:
     try:
         value = float(str(number).strip().replace(",", "").lstrip("$"))
     except ValueError:
-        raise ValueError(f"answer: no number in {answer!r}; GSM8K's stands after ####") from None
+        raise ValueError(f"answer: no number in {_quoted(answer)}; GSM8K's stands after ####") from None
     return {"id": fields.get("id"), "question": fields.get("question"), "solution": solution, "number": value}
 
 
@@ -187,12 +188,16 @@ def validate(
     record: type[Record], fields: Any, where: str, change: Callable[[Fields], Fields] = dict
 ) -> Record:
     """Fields as a record. Raises KajiyaError naming the place and the field."""
+    if not isinstance(fields, dict):
+        raise KajiyaError(
+            f"{where}: record: expected one JSON object a line, found {_quoted(fields)}. See docs/formats.md for the fields."
+        )
     try:
-        return record.model_validate(change(fields) if isinstance(fields, dict) else fields)
+        return record.model_validate(change(fields))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "record"
-        found = "" if first["type"] == "missing" else f" (found {first['input']!r})"
+        found = "" if first["type"] == "missing" else f" (found {_quoted(first['input'])})"
         raise KajiyaError(
             f"{where}: {key}: {first['msg']}{found}. See docs/formats.md for the fields."
         ) from None
@@ -200,11 +205,17 @@ def validate(
         raise KajiyaError(f"{where}: {error}. See docs/formats.md for the fields.") from None
 
 
+def _quoted(value: Any) -> str:
+    """A value for an error: of a whole file in one line, its begin tells enough."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTED else f"{text[:_LONGEST_QUOTED]}..."
+
+
 def check_answers(item: JSQuAD, where: str) -> None:
     for answer in item.answers:
         if not item.context.startswith(answer.text, answer.answer_start):
             raise KajiyaError(
-                f"{where}: the answer {answer.text!r} does not stand at {answer.answer_start} of the context."
+                f"{where}: the answer {_quoted(answer.text)} does not stand at {answer.answer_start} of the context."
                 " Count answer_start in characters from the context's begin."
             )
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,19 +194,19 @@ def load_file(name: str, split: str, path: Path) -> EvaluationSet:
     record = record_type(name, path)
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     digest = hashlib.sha256()
-    items: list[Item] = []
+    located: list[tuple[str, Item]] = []
     for file in files:
         content, text = forms.read_text(file)
         digest.update(content)
         prefix = f"{file.stem}:" if path.is_dir() else ""
-        items += _read(record, file, text, prefix)
-    if not items:
+        located += _read(record, file, text, prefix)
+    if not located:
         raise KajiyaError(f"{path}: no items. Fill the file or remove it.")
-    _check_ids(items, path)
+    _check_ids(located)
     known = forms.split_of(path.name)
     sha256 = digest.hexdigest()
     version = (known[1] if known else "") or f"sha256-{sha256[:12]}"
-    return EvaluationSet(name, split, version, sha256, tuple(items))
+    return EvaluationSet(name, split, version, sha256, tuple(item for _, item in located))
 
 
 def read_records(record: type[Record], path: Path) -> tuple[Record, ...]:
@@ -216,7 +215,8 @@ def read_records(record: type[Record], path: Path) -> tuple[Record, ...]:
     return tuple(forms.validate(record, value, where) for where, value in forms.read_lines(path, text))
 
 
-def _read(record: type[Item], path: Path, text: str, prefix: str) -> Iterator[Item]:
+def _read(record: type[Item], path: Path, text: str, prefix: str) -> Iterator[tuple[str, Item]]:
+    """Each item and where it stands."""
     numbered = "id" in record.model_fields and record is not JSQuAD
     for number, (where, value) in enumerate(_reader(record, path)(path, text), 1):
         fields = value
@@ -226,7 +226,7 @@ def _read(record: type[Item], path: Path, text: str, prefix: str) -> Iterator[It
         item = forms.validate(record, fields, where, _CHANGES.get(record, dict))
         if isinstance(item, JSQuAD):
             forms.check_answers(item, where)
-        yield item
+        yield where, item
 
 
 def _reader(record: type[Item], path: Path) -> Callable[[Path, str], forms.Located]:
@@ -246,7 +246,11 @@ _CHANGES: dict[type[Item], Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _check_ids(items: list[Item], path: Path) -> None:
-    name, count = Counter(item.id for item in items).most_common(1)[0]
-    if count > 1:
-        raise KajiyaError(f"{path}: two items have the id {name}. Ids must be unique.")
+def _check_ids(located: list[tuple[str, Item]]) -> None:
+    places: dict[str, str] = {}
+    for where, item in located:
+        first = places.setdefault(item.id, where)
+        if first != where:
+            raise KajiyaError(
+                f"{where}: two items have the id {item.id}: this one and {first}. Ids must be unique."
+            )
