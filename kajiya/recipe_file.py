@@ -4,6 +4,7 @@ The sections of the stages (tokenizer, pretrain, sft, ...) are kept as they stan
 settings class reads its section, and `kajiya run` has all of them read before the first stage begins.
 """
 
+import difflib
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -221,7 +222,7 @@ def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
     ]
     found += [(["evaluate", "chat_variants"], problem) for problem in _problems_of_chat(recipe)]
     found += [
-        (["gate", "variants", name], f"no variant `{name}` to judge. Take it out.")
+        (["gate", "variants", name], f"no variant `{name}` to judge. {_nearest(name, recipe)}")
         for name in recipe.gate.get("variants") or ()
         if name not in recipe.variants
     ]
@@ -233,6 +234,11 @@ def _problems_between(recipe: Recipe) -> list[tuple[list[str], str]]:
     if strange := sorted(weighted - recipe.sources.keys()):
         found.append((["tokenize", "weights"], f"no source `{strange[0]}` under `sources`."))
     return found
+
+
+def _nearest(name: str, recipe: Recipe) -> str:
+    near = difflib.get_close_matches(name, recipe.variants, 1)
+    return f"Did you mean `{near[0]}`?" if near else "Take it out."
 
 
 def _problems_of_chat(recipe: Recipe) -> list[str]:

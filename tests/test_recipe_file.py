@@ -56,6 +56,11 @@ def test_parents_come_before_what_is_made_from_them(tmp_path: Path) -> None:
         ("liked: {}", "liked: {}, more: {}", r":8: dpo\.more: add `more: \{of: \.\.\.\}` under `variants`"),
         ("chat-gptq: {of", "Chat_GPTQ: {of", r":3: variants\.Chat_GPTQ: no name for a variant"),
         ("liked: {of", "base: {of", r"variants\.base: no name for a variant"),
+        (
+            "quantize:",
+            "gate: {variants: {chat-gtpq: {task_drop_points: 9}}}\nquantize:",
+            r"gate\.variants\.chat-gtpq: no variant .*Did you mean `chat-gptq`",
+        ),
         ("description", "describtion", r":1: describtion: unknown setting\. Did you mean `description`"),
     ],
 )
