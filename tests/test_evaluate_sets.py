@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from evaluation_world import CITIES, write_lines, write_published
+from pydantic import ValidationError
 
 from components.evaluate import EvaluateSettings, load_sets
 from components.evaluate.catalog import TASKS
@@ -22,6 +23,16 @@ def sets(tmp_path: Path) -> Path:
 
 def asking(*tasks: str, **settings: object) -> EvaluateSettings:
     return EvaluateSettings.model_validate({"tasks": tasks, "english": False} | settings)
+
+
+def test_wording_that_yaml_reads_as_a_number_is_its_name() -> None:
+    settings = asking("jnli", prompts=0.2, prompts_of={"jnli": 0.3})
+    assert (settings.prompts, settings.prompts_of) == ("0.2", {"jnli": "0.3"})
+
+
+def test_negative_number_of_examples_is_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        asking("jnli", shots={"jnli": [-1]})
 
 
 def test_every_published_form_is_read_as_it_is(sets: Path) -> None:

@@ -218,5 +218,9 @@ def test_answers_longer_than_the_context_are_refused_before_anything_is_written(
     world: Path, model: SharedPrefixModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SharedPrefixModel, "max_length", 256)
-    with pytest.raises(KajiyaError, match=r"mgsm lets the model write 256 tokens in the wording 0\.1"):
+    with pytest.raises(
+        KajiyaError, match=r"mgsm lets the model write 256 tokens in the wording 0\.1"
+    ) as raised:
         asked(model, world / "sets", "mgsm")
+    assert "longer context" in str(raised.value)
+    assert "prompts_of" not in str(raised.value)  # all wordings ask for as much

@@ -19,9 +19,9 @@ import difflib
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from components.evaluate.catalog import TASKS
 from components.evaluate.samples import SampleSettings, write_samples
@@ -30,7 +30,13 @@ from kajiya.report import Report
 from kajiya.settings import Settings
 from kajiya.shards import write_file
 
-PromptVersion = Literal["0.1", "0.2", "0.3", "harness"]
+
+def _as_written(version: Any) -> Any:
+    """YAML reads 0.2 without quotes as a number."""
+    return str(version) if isinstance(version, float) else version
+
+
+PromptVersion = Annotated[Literal["0.1", "0.2", "0.3", "harness"], BeforeValidator(_as_written)]
 
 
 class EvaluateSettings(Settings):
@@ -41,7 +47,7 @@ class EvaluateSettings(Settings):
     """Folder or file below the evaluation sets that a task reads, where it is not called like the task."""
     skip: dict[str, str] = Field(default_factory=dict)
     """Tasks whose set is missing, each with the reason; it stands in the results."""
-    shots: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    shots: dict[str, tuple[NonNegativeInt, ...]] = Field(default_factory=dict)
     """Numbers of solved examples before each question, per task. A task left out has the published number, and
     JGLUE's tasks none beside it."""
     limit: dict[str, PositiveInt] = Field(default_factory=dict)

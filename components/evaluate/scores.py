@@ -9,7 +9,7 @@ import numpy as np
 from lm_eval.evaluator import evaluate
 
 from components.evaluate.sets import shots_of
-from components.evaluate.tasks import LocalTask, build_task, main_metric
+from components.evaluate.tasks import LocalTask, build_task, main_metric, shorter_wordings
 from kajiya.errors import KajiyaError
 from kajiya.intervals import Interval, balanced, bootstrap, mean, mean_interval, wilson
 from kajiya.lm.packing import order
@@ -38,7 +38,7 @@ def score_tasks(
     for name in (one for one in config.tasks if one in sets):
         for number in shots_of(config, name):
             task = build_task(name, number, config, sets)
-            _check_room(model, name, task)
+            _check_room(model, name, task, config, sets)
             tasks[task.task_name] = task
             samples[task.task_name] = chosen_items(len(task.eval_docs), config.limit.get(name), config.seed)
     if not tasks:
@@ -71,15 +71,20 @@ def score_tasks(
     return scores, predictions
 
 
-def _check_room(model: "SharedPrefixModel", name: str, task: LocalTask) -> None:
+def _check_room(
+    model: "SharedPrefixModel", name: str, task: LocalTask, config: "EvaluateSettings", sets: "Sets"
+) -> None:
     """Raises KajiyaError where an answer as long as the wording allows would leave no room for its prompt."""
     if task.OUTPUT_TYPE != "generate_until":
         return
     longest = task.config.generation_kwargs.get("max_gen_toks", model.max_gen_toks)
     if longest >= model.max_length:
+        shorter = shorter_wordings(name, config, sets, model.max_length)
+        wording = f"give {name} the wording {' or '.join(shorter)} (evaluate.prompts_of), " if shorter else ""
         raise KajiyaError(
             f"evaluate.tasks: {name} lets the model write {longest} tokens in the wording {task.prompts}, and its whole"
-            f" context is {model.max_length}. Give {name} another wording (evaluate.prompts_of), or leave it out."
+            f" context is {model.max_length}: no room is left for the question. Take a model with a longer context"
+            f" (pretrain.model.context), {wording}or leave {name} out of evaluate.tasks."
         )
 
 

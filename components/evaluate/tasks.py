@@ -173,6 +173,17 @@ def _own_content(
     return content | {"process_results": score, "metric_list": metrics}, version
 
 
+def shorter_wordings(name: str, config: "EvaluateSettings", sets: "Sets", context: int) -> list[str]:
+    """Our wordings of a task that lets a model write, which leave room in `context` tokens for the question."""
+    asked = sets[name]["valid"]
+    found = []
+    for version in sorted(path.stem for path in _PROMPTS.glob("*.yaml")):
+        content, _ = _own_content(version, type(asked.items[0]), asked, config.choices)
+        if content.get("generation_kwargs", {}).get("max_gen_toks", context) < context:
+            found.append(version)
+    return found
+
+
 @cache
 def _prompt_file(version: str) -> dict[str, Any]:
     return load_yaml(_PROMPTS / f"{version}.yaml")
