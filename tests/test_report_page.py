@@ -12,6 +12,7 @@ from fake_judge import FakeJudge
 from judging_world import judge, world
 
 from kajiya.errors import KajiyaError
+from kajiya.git import code_state
 from kajiya.report import Report
 from kajiya.report_pages import recipe_page
 from kajiya.report_pages.curves import thinned
@@ -20,7 +21,7 @@ from kajiya.report_pages.records import read_lines
 from kajiya.report_pages.training import forgetting_table
 from kajiya.report_pages.words import FILE, Words
 from kajiya.run_record import PRICE
-from tests.finished_project import make_project, write_report, write_run
+from tests.finished_project import commit, make_project, write_report, write_run
 from tests.report_html import headings, language, outside, rows
 
 EN = Words("en")
@@ -201,7 +202,7 @@ def test_page_shows_speed_and_restarts_where_they_lie(project):
     html = english(project)
 
     assert ["tokens per second", "200", "200"] in rows(html)
-    assert "History: 2 starts" in html
+    assert "History (times started: 2)" in html
     assert ["2026-01-05T10:09:00Z", "end", "why rank 1 was killed by SIGKILL"] in rows(html)
     assert ["2026-01-05T10:10:00Z", "begin", "ranks 1"] in rows(html)
 
@@ -569,3 +570,33 @@ def test_dots_stand_in_the_order_of_their_values():
     assert circle < square
     assert "80.0 – 95.0" in chart
     assert dot_chart([], {"axis": "x", "about": "y"}) == ""
+
+
+def test_page_names_the_variants_of_the_recipe_that_are_not_here(project):
+    whole = language(page_of(project), "en")
+    assert "Not here:" not in whole
+    shutil.move(project / "models", project / "away")
+
+    html = english(project)
+
+    told = "Not here: {}. Its stage has not run yet, or its output is missing"
+    assert html.count(told.format("base, instruct, gptq, awq")) == 1  # the warning
+    assert html.count(told.format("instruct, gptq, awq")) == 2  # the differences, the gate
+    assert EN("absent_parent") not in html
+    assert EN("no_warnings") not in html
+
+
+def test_page_warns_of_a_variant_without_scores(project):
+    shutil.rmtree(project / "models/smoke/evaluation/gptq")
+
+    assert EN("warn_not_evaluated", variants="gptq") in english(project)
+
+
+def test_copies_of_registered_versions_do_not_count_as_code(project):
+    shutil.copy(Path(__file__).parents[1] / ".gitignore", project)
+    commit(project)
+    copy = project / ".cache/registry/kajiya-smoke-1-run/results.json"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("{}")
+
+    assert code_state(project).dirty is False

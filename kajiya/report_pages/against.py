@@ -69,10 +69,17 @@ def comparison_section(records: Records, words: Words) -> Section:
             blocks += _comparison(found, words)
         else:
             blocks.append(Text(words.free(found) if found else words("absent_comparison"), soft=True))
+    blocks += _not_made(records, words)
     title = words("comparison")
     if not blocks:
         return Section("comparison", title, [Text(words("absent_parent"), soft=True)])
     return Section("comparison", title, [Text(words("comparison_about")), *blocks])
+
+
+def _not_made(records: Records, words: Words) -> Iterator[Block]:
+    """One line for the variants with a parent that are not here."""
+    if variants := [variant for variant in records.absent if variant != "base"]:
+        yield Text(words("absent_variants", variants=", ".join(variants)), soft=True)
 
 
 def _comparison(found: Comparison, words: Words) -> Iterator[Block]:
@@ -151,6 +158,7 @@ def gate_section(records: Records, words: Words) -> Section:
             blocks += blocks_or_why(lambda found=verdict: _verdict(found, words), file, words)  # type: ignore[misc]
         else:
             blocks.append(Text(words("absent_gate", variant=variant), soft=True))
+    blocks += _not_made(records, words)
     if not blocks:
         blocks.append(Text(words("absent_parent"), soft=True))
     else:

@@ -98,6 +98,15 @@ class Records:
         """The variants that a page tells of one by one."""
         return {name: made for name, made in self.models.items() if self.subject in (None, name)}
 
+    @cached_property
+    def absent(self) -> tuple[str, ...]:
+        """Variants of the recipe that have not been made here; of a version's page, which has one line, none."""
+        if self.lineage:
+            return ()
+        variants = self.recipe_file().get("variants")
+        named = dict.fromkeys(("base", *(variants if isinstance(variants, dict) else ())))
+        return tuple(name for name in named if name not in self.models)
+
     def of(self, variant: str, kind: str, file: str = "") -> Path:
         """Below the folder of all models of the recipe: `evaluation/<variant>/results.json`."""
         return self.models[variant].out.parent / kind / variant / file

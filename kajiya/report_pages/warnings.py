@@ -14,13 +14,20 @@ from kajiya.report_pages.words import Words
 
 
 def warnings_section(records: Records, words: Words) -> Section:
-    made = (_origin, _training, _evaluation, _gates, _judges)
+    made = (_absent, _origin, _training, _evaluation, _gates, _judges)
     found = [
         line for part in made for line in told_or_why(partial(part, records, words), records.recipe, words)
     ]
     if not found:
         return Section("warnings", words("warnings"), [Text(words("no_warnings"))])
     return Section("warnings", words("warnings"), [Bullets(list(dict.fromkeys(found)))])
+
+
+def _absent(records: Records, words: Words) -> Iterator[str]:
+    if records.absent:
+        yield words("absent_variants", variants=", ".join(records.absent))
+    if unasked := [variant for variant in records.shown if not records.results(variant)]:
+        yield words("warn_not_evaluated", variants=", ".join(unasked))
 
 
 def _origin(records: Records, words: Words) -> Iterator[str]:
