@@ -6,6 +6,7 @@ from string import ascii_uppercase
 
 from kajiya.evaluation_results import Evaluation, stated_score, stated_suite
 from kajiya.judged_scores import JudgedSet
+from kajiya.published_items import other_items
 from kajiya.published_scores import PublishedScores, published_scores
 from kajiya.suites import PUBLISHED_SHOTS, SUITES
 
@@ -24,6 +25,8 @@ class PublishedRow:
     source: str
     address: str = ""
     note: str = ""
+    other_items: str = ""
+    """Of a version that was not asked what the published models were: its data, and how much of it."""
     computed: frozenset[int] = frozenset()
     """Places of the values that the source does not state, and its task scores give."""
 
@@ -42,6 +45,18 @@ class PublishedTable:
             if row.note:
                 whose.setdefault(row.note, []).append(row.model if row.mark == PUBLISHED else row.mark)
         return [f"{', '.join(names)}: {note}" for note, names in whose.items()]
+
+    def warnings(self) -> list[str]:
+        """Which versions were not asked what the published models were."""
+        whose: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.other_items:
+                whose.setdefault(row.other_items, []).append(row.mark)
+        return [
+            f"{', '.join(marks)}: asked other items than the published models ({items}): not to be held against"
+            " published scores."
+            for items, marks in whose.items()
+        ]
 
     @staticmethod
     def label(column: str) -> str:
@@ -74,7 +89,13 @@ def _rows(
         values = tuple(sets[column].mean if column in sets else _own_value(one, column) for column in columns)
         prompts = {str(one.scores(setting).get("prompts")) for setting in one.answers}
         yield PublishedRow(
-            one.name, letter, values, ", ".join(sorted(prompts)), "", note=_own_data(one, columns)
+            one.name,
+            letter,
+            values,
+            ", ".join(sorted(prompts)),
+            "",
+            note=_own_data(one, columns),
+            other_items=other_items(one.results),
         )
     rows = [(row, tuple(_value(row, column) for column in columns)) for row in published_scores()]
     rows = [(row, values) for row, values in rows if any(value is not None for value in values)]

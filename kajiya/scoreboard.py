@@ -96,6 +96,8 @@ def make_scoreboard(
     judgements = [load_judged(one.judgements) if one.judgements else {} for one in versions]
     judged, unlike = _judged_rows(judgements)
     warnings += unlike
+    beside = published_table(versions, judgements) if published else None
+    warnings += beside.warnings() if beside else []
     settings = sorted({setting for one in versions for setting in one.answers}, key=_place)
     return Scoreboard(
         versions=tuple(versions),
@@ -103,7 +105,7 @@ def make_scoreboard(
         suites=tuple(_suites(versions, comparisons)),
         judged=judged,
         perplexities=_perplexities(versions),
-        published=published_table(versions, judgements) if published else None,
+        published=beside,
         missing=tuple(_missing(versions, settings)),
         warnings=tuple(dict.fromkeys(warnings)),
     )

@@ -117,6 +117,7 @@ def _published(published: PublishedTable, console: Console) -> Table:
     for row in published.rows:
         values = [published_value(row, place) for place in range(len(columns))]
         named = row.model + (f" ({row.source.partition(',')[0]})" if row.source else "")
+        named += f" (other items: {row.other_items})" if row.other_items else ""
         style = "dim" if row.mark == PUBLISHED else "bold"
         table.add_row(row.mark, *values, escape(row.prompts), escape(named), style=style)
     return table

@@ -115,6 +115,16 @@ def test_versions_beside_published_scores_tell_their_data(folders):
     assert "jnli 1.3, 1,000 items" in note
 
 
+def test_version_that_was_asked_other_items_is_marked_beside_published_scores(folders, tmp_path):
+    sample = {task: {"version": "v0.1"} for task, _ in TASKS}
+    other = write_evaluation(tmp_path / "sample", GOOD, data_versions=sample)
+    output = invoke(other, write_evaluation(tmp_path / "worse", WORSE, data_versions=sample)).output
+    assert "warning: A, B: asked other items than the published models (v0.1, 1,000)" in output
+    rows = [line for line in output.splitlines() if "(other items: v0.1, 1,000)" in line]
+    assert [row.split()[0] for row in rows] == ["A", "B"]
+    assert "other items" not in invoke(*folders).output
+
+
 def test_perplexity_stands_apart(folders):
     output = invoke(*folders).output
     assert "shown, never decisive" in output

@@ -4,6 +4,7 @@ import pytest
 
 from components.gate.settings import TunedLimits
 from kajiya.errors import KajiyaError
+from kajiya.published_items import other_items
 from kajiya.published_scores import FILE, published_scores
 from kajiya.suites import PUBLISHED_SHOTS, SUITES
 
@@ -90,3 +91,28 @@ def test_limits_of_tuned_variants_lie_above_what_published_tuning_lost():
     usual = TunedLimits()
     assert max(means.values()) * 3 < usual.mean_drop_points + 0.1
     assert max(lost for lost, _ in tasks.values()) < usual.task_drop_points
+
+
+@pytest.mark.parametrize(
+    ("data", "asked", "told"),
+    [
+        ({"version": "v1.3", "items": 2434}, 2434, ""),
+        ({"version": "1.1"}, 100, ""),
+        (None, 100, ""),
+        ({"version": "v1.3", "items": 2434}, 100, "v1.3, 100"),
+        ({"version": "v0.1", "items": 60}, 60, "v0.1, 60"),
+    ],
+    ids=["whole", "size-unknown", "unknown", "limit", "sample"],
+)
+def test_items_that_are_not_the_published_ones_are_told(data, asked, told):
+    results = {"tasks": {"jnli": {"3": {"acc": 0.5, "n": asked}}}, "data_versions": {"jnli": data}}
+    assert other_items(results) == told
+
+
+def test_items_of_several_tasks_are_told_together_and_other_shots_not_at_all():
+    counts = {("jnli", "3"): 60, ("marc_ja", "3"): 300, ("jsquad", "0"): 10}
+    results = {
+        "tasks": {task: {shots: {"acc": 0.5, "n": count}} for (task, shots), count in counts.items()},
+        "data_versions": {task: {"version": "v0.1"} for task, _ in counts},
+    }
+    assert other_items(results) == "v0.1, 60–300"

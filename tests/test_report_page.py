@@ -129,6 +129,7 @@ def test_page_shows_published_scores_only_beside_their_number_of_shots(project):
 
     html = english(project)
 
+    assert "other items" not in html
     assert "kajiya did not measure them" in html
     own, llama = (
         next(row for row in rows(html) if row[0].startswith(name)) for name in ("base (this", "meta-llama")
@@ -600,3 +601,13 @@ def test_copies_of_registered_versions_do_not_count_as_code(project):
     copy.write_text("{}")
 
     assert code_state(project).dirty is False
+
+
+def test_page_marks_scores_on_other_items_than_the_published(project):
+    tasks = {"jcommonsenseqa": {"3": {"acc": 0.8, "n": 9}}}
+    change_results(project, "base", tasks=tasks, data_versions={"jcommonsenseqa": {"version": "v0.1"}})
+
+    html = english(project)
+
+    assert any(row[0] == "base (this page) (other items: v0.1, 9)" for row in rows(html))
+    assert "base: " + EN("warn_other_items", items="v0.1, 9") in html

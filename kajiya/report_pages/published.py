@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from kajiya.published_items import other_items
 from kajiya.published_scores import PublishedScores, published_scores
 from kajiya.report_pages.blocks import Block, Heading, Table, Text
+from kajiya.report_pages.records import Row
 from kajiya.report_pages.words import Words
 from kajiya.suites import PUBLISHED_SHOTS, SUITES
 
@@ -25,9 +27,9 @@ def published_dots(setting: Setting) -> list[tuple[str, float]]:
 
 
 def published_blocks(
-    own: dict[str, dict[Setting, float]], means: dict[str, dict[str, float | None]], words: Words
+    own: dict[str, dict[Setting, float]], results: dict[str, Row], words: Words
 ) -> Iterator[Block]:
-    """own: points by variant and setting; means: of suites by variant."""
+    """own: points by variant and setting; results: of results.json, by variant."""
     measured = {setting for scores in own.values() for setting in scores}
     tasks = [task for task, shots in PUBLISHED_SHOTS.items() if (task, str(shots)) in measured]
     yield Heading(words("published"))
@@ -40,9 +42,12 @@ def published_blocks(
     yield Text(words("published_note"), soft=True)
     body = [
         [
-            words("this_page", variant=variant),
+            _named(variant, results[variant], words),
             *(_shown(scores.get((task, str(PUBLISHED_SHOTS[task])))) for task in tasks),
-            *(_shown(means.get(variant, {}).get(suite)) for suite in SUITES),
+            *(
+                _shown(((results[variant].get("suites") or {}).get(suite) or {}).get("mean"))
+                for suite in SUITES
+            ),
         ]
         for variant, scores in own.items()
     ]
@@ -51,6 +56,11 @@ def published_blocks(
     head = [words("published_model"), *(words("task_shots", task=t, shots=PUBLISHED_SHOTS[t]) for t in tasks)]
     head += [words("suite", name=suite) for suite in SUITES]
     yield Table(head, body, numeric=frozenset(range(1, len(head))), totals=totals, small=True)
+
+
+def _named(variant: str, result: Row, words: Words) -> str:
+    other = other_items(result)
+    return words("this_page", variant=variant) + (words("other_items", items=other) if other else "")
 
 
 def _row(row: PublishedScores, tasks: list[str]) -> list[str]:

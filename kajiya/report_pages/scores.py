@@ -49,7 +49,7 @@ def scores_section(records: Records, words: Words) -> Section:
     blocks += [_chart(columns, settings, words), _main_table(columns, settings, words)]
     blocks += _suites(results, words)
     blocks += _conditions(results, words)
-    blocks += published_blocks(*_own(columns, results), words)
+    blocks += published_blocks(_own(columns, results), results, words)
     blocks += [Heading(words("all_measures")), _all_measures(results, words)]
     return Section("scores", words("scores"), blocks)
 
@@ -83,14 +83,9 @@ def main_score(measures: Row) -> Score | None:
 
 def _own(
     columns: dict[str, dict[Setting, Score]], results: dict[str, Row]
-) -> tuple[dict[str, dict[Setting, float]], dict[str, dict[str, float | None]]]:
-    """Points by variant and setting, and means of suites by variant."""
-    points = {name: {setting: score.value for setting, score in columns[name].items()} for name in results}
-    means = {
-        name: {suite: one.get("mean") for suite, one in (result.get("suites") or {}).items()}
-        for name, result in results.items()
-    }
-    return points, means
+) -> dict[str, dict[Setting, float]]:
+    """Points by variant and setting, without the untrained model's."""
+    return {name: {setting: score.value for setting, score in columns[name].items()} for name in results}
 
 
 def _chart(columns: dict[str, dict[Setting, Score]], settings: list[Setting], words: Words) -> Figures:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from kajiya.html_page import number
+from kajiya.published_items import other_items
 from kajiya.report_pages.against import gate_verdict
 from kajiya.report_pages.blocks import Bullets, Section, Text
 from kajiya.report_pages.foreign import told_or_why
@@ -64,6 +65,8 @@ def _evaluation(records: Records, words: Words) -> Iterator[str]:
             told.setdefault(words("warn_skipped", task=task, reason=words.free(str(reason))), []).append(
                 variant
             )
+        if other := other_items(result):
+            told.setdefault(words("warn_other_items", items=other), []).append(variant)
     for text, variants in told.items():
         yield words("warn_of", variants=", ".join(variants), text=text)
 
