@@ -81,7 +81,7 @@ class Scoreboard:
 def make_scoreboard(
     versions: Sequence[Evaluation], *, published: bool = True, unpaired: bool = False
 ) -> Scoreboard:
-    """Set versions beside each other. unpaired: go on without differences where two were not asked alike."""
+    """Set versions beside each other. unpaired: one not asked as the first has no differences; else an error."""
     comparisons: list[Comparison | None] = []
     warnings: list[str] = []
     for other in versions[1:]:
@@ -89,7 +89,9 @@ def make_scoreboard(
             comparisons.append(pair(versions[0], other, SEED))
         except KajiyaError as error:
             if not unpaired:
-                raise KajiyaError(f"{error}\n`--unpaired` shows their scores without differences.") from None
+                raise KajiyaError(
+                    f"{error}\nOr add `--unpaired`: `kajiya compare` then shows their scores without differences."
+                ) from None
             comparisons.append(None)
             warnings.append(str(error))
     warnings += [line for one in comparisons if one for line in one.warnings]

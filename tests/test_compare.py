@@ -154,12 +154,19 @@ def test_what_was_asked_otherwise_is_refused_unless_the_scores_alone_are_wanted(
     other = write_evaluation(tmp_path / "other", WORSE, prompts="0.3")
     refused = invoke(folders[0], other)
     assert refused.exit_code == 2
-    assert "`--unpaired` shows" in refused.output
+    assert "Or add `--unpaired`" in refused.output
     assert "prompt version of jnli with 3 shots: 0.2 against 0.3" in refused.output
     shown = invoke(folders[0], other, "--unpaired")
     assert shown.exit_code == 0
     assert "warning:" in shown.output
     assert lines_of(shown.output, "jnli@3")[2].split() == ["B", "60.0"]
+
+
+def test_versions_asked_alike_keep_their_differences_beside_one_that_was_not(folders, tmp_path):
+    other = write_evaluation(tmp_path / "other", WORSE, prompts="0.3")
+    lines = lines_of(invoke(*folders, other, "--unpaired").output, "jnli@3")
+    assert lines[2].split()[-1] == "worse"
+    assert lines[3].split() == ["C", "60.0"]
 
 
 @pytest.mark.parametrize(

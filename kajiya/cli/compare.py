@@ -33,7 +33,10 @@ def compare(
     ] = True,
     unpaired: Annotated[
         bool,
-        typer.Option("--unpaired", help="Show scores without differences where two were not asked alike."),
+        typer.Option(
+            "--unpaired",
+            help="Go on where a version was not asked as the first: its scores stand without differences.",
+        ),
     ] = False,
 ) -> None:
     """Compare versions task by task: scores, paired differences with intervals, and whether they are real.
