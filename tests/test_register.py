@@ -21,10 +21,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from components.register import RegisterSettings, run
-from components.register.gate import verdict_on
+from components.register.gate import gate_tags, verdict_on
 from components.register.scores import MAX_POINTS, flatten, read_curve, read_json
 from kajiya.cli import app
 from kajiya.errors import KajiyaError
+from kajiya.gate_verdict import read_verdict
 from kajiya.lineage import collect_lineages
 from kajiya.registered_version import RegisteredVersion, parse_version
 from kajiya.registry import (
@@ -521,3 +522,11 @@ def test_stage_in_the_pipeline_depends_on_every_module_that_writes_the_lineage()
     stage = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["register"]["do"]
     modules = {f"kajiya/{name}.py" for name in ("lineage", "lineage_page", "dvc_lock", "git", "registry")}
     assert modules <= set(stage["deps"])
+
+
+def test_tag_of_a_gate_where_nothing_was_lost_is_no_negative_zero(tmp_path):
+    write_verdict(tmp_path / "gptq", "instruct")
+    found = read_verdict(tmp_path / "gptq")
+    same = [one.model_copy(update={"difference": 0.0}) for one in found.tasks]
+
+    assert gate_tags(found.model_copy(update={"tasks": tuple(same)}))["gate_largest_drop"] == "0.00"

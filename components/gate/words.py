@@ -37,7 +37,7 @@ def _numbers(row: Fall) -> tuple[str, ...]:
         f"{row.after:.1f}",
         f"{row.difference:+.1f}",
         f"{row.low:+.1f} to {row.high:+.1f}",
-        f"-{row.limit:g}",
+        f"{0 - row.limit:g}",
         said_of(row),
     )
 

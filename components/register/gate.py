@@ -28,7 +28,9 @@ def gate_tags(verdict: GateVerdict | None) -> dict[str, str]:
     if verdict is None:
         return {"gate": "none"}
     drop = verdict.largest_drop
-    return {"gate": verdict.verdict} | ({} if drop is None else {"gate_largest_drop": f"{drop:.2f}"})
+    return {"gate": verdict.verdict} | (
+        {} if drop is None else {"gate_largest_drop": f"{round(drop, 2) + 0:.2f}"}
+    )
 
 
 def gate_metrics(verdict: GateVerdict) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Run the pipeline, say where it stands, and show what it gave."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -130,10 +131,18 @@ def _print_versions(console: Console, recipe: str | None) -> None:
     table = new_table("version", "variant", "gate", "aliases", "scores")
     for one in versions:
         scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(one.scores.items()))
-        gate = " ".join(one.tags[name] for name in ("gate", "gate_largest_drop") if name in one.tags)
+        gate = gate_text(one.tags)
         table.add_row(f"{one.name}/{one.version}", one.variant, gate, ", ".join(one.aliases), escape(scores))
     print_table(console, table)
     console.print(f"\nIn MLflow: {how_to_open()}", markup=False, highlight=False, soft_wrap=True)
+
+
+def gate_text(tags: Mapping[str, str]) -> str:
+    """What a version's gate said: `passed, largest drop 5.0 points`."""
+    said, drop = tags.get("gate", ""), tags.get("gate_largest_drop")
+    if drop is None:
+        return said
+    return f"{said}, largest drop {float(drop):.1f} points" if float(drop) > 0 else f"{said}, no drop"
 
 
 def report(

@@ -218,4 +218,4 @@ def _chance(one: Row) -> str:
 def _fall(one: Row, words: Words) -> list[str]:
     numbers = _figures(one["before"], one["after"], one["difference"], one["low"], one["high"])
     verdict = one["verdict"]
-    return [*numbers, f"-{one['limit']:g}", words.known(f"row_{verdict.replace(' ', '_')}", verdict)]
+    return [*numbers, f"{0 - one['limit']:g}", words.known(f"row_{verdict.replace(' ', '_')}", verdict)]
