@@ -1,7 +1,10 @@
 """Tables for a person at a terminal, and for logs and pipes."""
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+
+_ENDLESS = 100_000
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -20,6 +23,9 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 def print_table(console: Console, table: Table) -> None:
     """Print a table; its rows stay whole in a log or a pipe, which have no width."""
     widen(console)
+    if not console.is_terminal:
+        endless = console.options.update(max_width=_ENDLESS)
+        console.width = max(console.width, Measurement.get(console, endless, table).maximum)
     console.print(table, crop=False)
 
 

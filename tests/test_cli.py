@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from kajiya import settings_docs
 from kajiya.cli import app
+from kajiya.cli.pipeline import gate_text
 from kajiya.console_table import new_table, print_table
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +118,18 @@ def test_table_in_a_pipe_keeps_its_rows_whole(monkeypatch):
     table.add_row("clean@c4", "reason " * 20)
     print_table(Console(file=written), table)
 
+    assert len(written.getvalue().splitlines()) == 2
+
+
+def test_table_wider_than_a_line_in_a_pipe_cuts_no_column(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    written = io.StringIO()
+    columns = [f"figure {number}" for number in range(12)]
+    table = new_table("file", *columns, right=tuple(columns))
+    table.add_row("a.json", *["0.50 (0.25 to 0.75)"] * 12)
+    print_table(Console(file=written), table)
+
+    assert written.getvalue().count("0.50 (0.25 to 0.75)") == 12
     assert len(written.getvalue().splitlines()) == 2
 
 
@@ -233,3 +246,16 @@ def test_stage_help_prints_its_settings():
         settings_docs.settings_classes(settings_docs.settings_type("dedupe"))[0]
     ):
         assert setting.name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("drop", "told"),
+    [
+        ("5.00", "passed, largest drop 5.0 points"),
+        ("-1.00", "passed, no drop"),
+        ("-0.00", "passed, no drop"),
+        (None, "passed"),
+    ],
+)
+def test_status_tells_the_largest_drop_in_words(drop, told):
+    assert gate_text({"gate": "passed"} | ({} if drop is None else {"gate_largest_drop": drop})) == told

@@ -1,5 +1,6 @@
 import fcntl
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,10 @@ def test_page_opens_offline_and_says_what_the_scores_are_for(fake, tmp_path):
     page = (tmp_path / "out" / "calibration.html").read_text()
 
     assert "Nothing is trained on them" in page
+    assert "採点者 − 前の点 / judge minus before" in page
+    figures = re.findall(r'<td class="n">([^ <]+)(?= <small>|</td>)', page)
+    assert len(figures) == 2 * 7  # of all and of the one file, the share of same scores aside
+    assert all(re.fullmatch(r"-?\d+\.\d\d|–", one) for one in figures)
     assert "学習には使いません" in page
     assert "http://" not in page
     assert "https://" not in page

@@ -611,3 +611,13 @@ def test_page_marks_scores_on_other_items_than_the_published(project):
 
     assert any(row[0] == "base (this page) (other items: v0.1, 9)" for row in rows(html))
     assert "base: " + EN("warn_other_items", items="v0.1, 9") in html
+
+
+def test_page_has_no_negative_zero_where_nothing_may_be_lost(project):
+    path = project / "models/smoke/gates/gptq/gate.json"
+    verdict = json.loads(path.read_text())
+    verdict["tasks"][0]["limit"] = 0.0
+    path.write_text(json.dumps(verdict))
+
+    (row,) = (row for row in rows(english(project)) if row[0] == "jcommonsenseqa" and row[-2:-1] == ["0"])
+    assert row[-1] == "held"

@@ -9,15 +9,15 @@ Values = NDArray[np.float64]
 
 DRAWS = 2000
 FIGURES: dict[str, str] = {
-    "mean_before": "mean of the scores given before",
-    "mean_judge": "mean of the judge's",
-    "bias": "judge minus before",
-    "mean_absolute_error": "mean distance of the two, in points",
-    "pearson": "correlation of the scores",
-    "spearman": "correlation of the ranks",
-    "quadratic_weighted_kappa": "agreement beyond chance, near misses counted in part",
+    "mean_before": "前に付けられた点の平均 / mean of the scores given before",
+    "mean_judge": "採点者の点の平均 / mean of the judge's",
+    "bias": "採点者 − 前の点 / judge minus before",
+    "mean_absolute_error": "二つの点の隔たりの平均 / mean distance of the two, in points",
+    "pearson": "点の相関 / correlation of the scores",
+    "spearman": "順位の相関 / correlation of the ranks",
+    "quadratic_weighted_kappa": "偶然を除いた一致、近い点は部分的に数える / agreement beyond chance, near misses counted in part",
 }
-"""What each says, for a page."""
+"""What each says, for a page, in Japanese and English."""
 
 
 def agreement(
