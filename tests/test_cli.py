@@ -259,3 +259,11 @@ def test_stage_help_prints_its_settings():
 )
 def test_status_tells_the_largest_drop_in_words(drop, told):
     assert gate_text({"gate": "passed"} | ({} if drop is None else {"gate_largest_drop": drop})) == told
+
+
+@pytest.mark.parametrize("group", ["convert", "judge"])
+def test_help_of_a_group_gives_each_example_a_line(group):
+    lines = [line.strip(" │") for line in kajiya(group, "--help").output.splitlines()]
+
+    assert all(line.count(f"kajiya {group} ") <= 1 for line in lines)
+    assert sum(line.startswith(f"kajiya {group} ") for line in lines) == {"convert": 2, "judge": 1}[group]

@@ -5,9 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
+# The paragraph before the examples keeps their lines apart: typer takes the indent off a text that has no other.
 convert = typer.Typer(
     no_args_is_help=True,
     help="""Bring a model of another format, or write one.
+
+    No stage of the pipeline: files are named here, and read or written at once.
 
     Examples:
 
