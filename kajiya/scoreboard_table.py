@@ -28,7 +28,14 @@ def print_scoreboard(console: Console, board: Scoreboard) -> None:
     for line in board.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(line)}", highlight=False)
     console.print()
-    print_table(console, _scores(board, wide=not console.is_terminal or console.width >= _WIDE))
+    wide = not console.is_terminal or console.width >= _WIDE
+    print_table(console, _scores(board, wide=wide))
+    if not wide:
+        console.print(
+            f"Intervals of the scores and p: from {_WIDE} columns on, or --html.",
+            style="dim",
+            highlight=False,
+        )
     for line in board.missing:
         console.print(escape(line), style="dim", highlight=False)
     console.print(

@@ -148,6 +148,7 @@ def test_table_fits_a_narrow_terminal(folders, width):
     assert max(map(len, text.splitlines())) <= width
     assert "-10.0 [-" in text
     assert ("<0.001" in text) is (width == 80)
+    assert ("from 76 columns on" in text) is (width == 60)
 
 
 def test_what_was_asked_otherwise_is_refused_unless_the_scores_alone_are_wanted(folders, tmp_path):

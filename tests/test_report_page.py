@@ -130,6 +130,7 @@ def test_page_shows_published_scores_only_beside_their_number_of_shots(project):
     html = english(project)
 
     assert "other items" not in html
+    assert ">Published scores</" in html
     assert "kajiya did not measure them" in html
     own, llama = (
         next(row for row in rows(html) if row[0].startswith(name)) for name in ("base (this", "meta-llama")
@@ -621,3 +622,12 @@ def test_page_has_no_negative_zero_where_nothing_may_be_lost(project):
 
     (row,) = (row for row in rows(english(project)) if row[0] == "jcommonsenseqa" and row[-2:-1] == ["0"])
     assert row[-1] == "held"
+
+
+def test_page_tells_on_how_many_tokens_a_perplexity_rests(project):
+    perplexity = {"diet": {"perplexity": 22.9, "tokens": 33}, "c4": {"perplexity": 2.7, "tokens": 8185}}
+    change_results(project, "base", perplexity=perplexity)
+
+    sources = {row[0] for row in rows(english(project))}
+
+    assert {"diet (only 33 tokens)", "c4 (8,185 tokens)"} <= sources

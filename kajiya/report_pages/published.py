@@ -32,7 +32,7 @@ def published_blocks(
     """own: points by variant and setting; results: of results.json, by variant."""
     measured = {setting for scores in own.values() for setting in scores}
     tasks = [task for task, shots in PUBLISHED_SHOTS.items() if (task, str(shots)) in measured]
-    yield Heading(words("published"))
+    yield Heading(words("published_scores"))
     if not tasks:
         yield Text(words("absent_published", reason=words("no_published_task")), soft=True)
         return

@@ -17,6 +17,9 @@ CHANCE = {"jcommonsenseqa": 1 / 5, "jnli": 1 / 3, "marc_ja": 1 / 2, "xwinograd_j
 ASIDE = {"stderr", "truncated", "merged", "bytes", "characters", "tokens", "n"}
 """Measures that stand in results.json and would crowd the page."""
 
+FEW_TOKENS = 1000
+"""Below this a perplexity hangs on a text or two."""
+
 Setting = tuple[str, str]
 """Task and number of shots."""
 
@@ -193,12 +196,25 @@ def _all_measures(results: dict[str, Row], words: Words) -> Table:
 
 
 def perplexity_section(records: Records, words: Words) -> Section:
-    columns = {name: _flat(records.results(name).get("perplexity", {})) for name in records.models}
+    columns = {
+        name: _flat(_with_tokens(records.results(name).get("perplexity", {}), words))
+        for name in records.models
+    }
     columns = {name: column for name, column in columns.items() if column}
     if not columns:
         return Section("perplexity", words("perplexity"), [Text(words("absent_scores"), soft=True)])
     table = _wide_table(columns, [words(key) for key in ("source", "measure")], words)
     return Section("perplexity", words("perplexity"), [Text(words("perplexity_about")), table])
+
+
+def _with_tokens(measured: Row, words: Words) -> Row:
+    """By source and the number of tokens that its perplexity rests on."""
+    named = {}
+    for source, one in measured.items():
+        tokens = one.get("tokens") if isinstance(one, dict) else None
+        key = "source_tokens" if tokens is not None and tokens >= FEW_TOKENS else "source_few_tokens"
+        named[source if tokens is None else words(key, source=source, tokens=number(tokens))] = one
+    return named
 
 
 def _wide_table(columns: dict[str, dict[tuple[str, ...], float]], head: list[str], words: Words) -> Table:
