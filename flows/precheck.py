@@ -7,7 +7,8 @@ from typing import Any
 from flows.graph import RECIPES, Graph
 from kajiya.errors import KajiyaError
 from kajiya.recipe_entries import drift
-from kajiya.recipe_file import Recipe, load_recipe
+from kajiya.recipe_file import Recipe
+from kajiya.recipe_loading import load_recipe
 from kajiya.settings import load_settings, load_yaml
 from kajiya.settings_docs import settings_type
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from kajiya.errors import KajiyaError
 from kajiya.recipe_entries import RECIPES, entries_in, entries_of
-from kajiya.recipe_file import Recipe, RecipeSource, load_recipe
+from kajiya.recipe_file import Recipe, RecipeSource
+from kajiya.recipe_loading import load_recipe
 from kajiya.settings import line_of, load_yaml
 from kajiya.shards import write_file
 from kajiya.yaml_edit import drop_entry, set_entry, set_list

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from kajiya.dvc_lock import Hashed, LockedStage, check_unchanged, file_hash, read_lock, upstream
 from kajiya.errors import KajiyaError
 from kajiya.git import CodeState, code_state
-from kajiya.recipe_file import Shrunk, load_recipe
+from kajiya.recipe_file import Shrunk
+from kajiya.recipe_loading import load_recipe
 from kajiya.report import Report
 from kajiya.shards import list_shards
 

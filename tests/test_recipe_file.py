@@ -9,7 +9,7 @@ from flows.graph import Stage
 from flows.precheck import check_recipes, check_settings
 from kajiya.errors import KajiyaError
 from kajiya.recipe_entries import drift, entries_in, entries_of
-from kajiya.recipe_file import load_recipe
+from kajiya.recipe_loading import load_recipe
 
 ROOT = Path(__file__).parent.parent
 

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from kajiya.cli import app
 from kajiya.lm.recipe_plan import estimated_epochs, plan_recipe, short_number, tuning_bytes
 from kajiya.lm.shape import LlamaShape, updated_parameter_count
-from kajiya.recipe_file import STAGES, load_recipe, setting_at
+from kajiya.recipe_file import STAGES, setting_at
+from kajiya.recipe_loading import load_recipe
 from kajiya.settings import load_settings
 from kajiya.settings_docs import settings_type
 from kajiya.yaml_edit import drop_entry, set_entry, set_list

@@ -20,7 +20,8 @@ from kajiya.lm.shrink import shrink, shrink_shape
 from kajiya.lm.shrunk_project import make_inputs, make_project, shrunk_name
 from kajiya.lm.small_base import make_small_base
 from kajiya.lm.tokenizer import load_tokenizer
-from kajiya.recipe_file import Recipe, load_recipe
+from kajiya.recipe_file import Recipe
+from kajiya.recipe_loading import load_recipe
 from kajiya.settings import load_settings
 from kajiya.settings_docs import settings_type
 from kajiya.stage import execute, parse_path

@@ -114,7 +114,7 @@ def remove(name: Name) -> None:
 def _read(name: str) -> tuple[Any, Any]:
     """A recipe and what it comes to; a wrong setting is told by file and line."""
     from kajiya.lm.recipe_plan import plan_recipe
-    from kajiya.recipe_file import load_recipe
+    from kajiya.recipe_loading import load_recipe
     from kajiya.recipes import require_recipe
     from kajiya.settings import load_settings
     from kajiya.settings_docs import settings_type

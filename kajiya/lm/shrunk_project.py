@@ -18,7 +18,8 @@ from kajiya.git import list_files
 from kajiya.lm.shape import LlamaShape
 from kajiya.lm.shrink import SUFFIX, needs_conversations, shrink
 from kajiya.recipe_entries import entries_of
-from kajiya.recipe_file import NO_BASE, Recipe, load_recipe
+from kajiya.recipe_file import NO_BASE, Recipe
+from kajiya.recipe_loading import load_recipe
 from kajiya.settings import load_yaml
 from kajiya.shards import write_file
 
