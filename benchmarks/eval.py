@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.contender import Contender, NoResultError
 from benchmarks.eval_table import Row, table, with_table
 from benchmarks.eval_works import WORKS, Work, link_sets
-from benchmarks.train_table import machine
+from benchmarks.machine import gpu_name, machine
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "eval.json"
@@ -60,7 +60,7 @@ def _measure(name: str, options: argparse.Namespace) -> list[Row]:
     work = WORKS[name]
     tasks = {task: {**one, "items": options.items or one["items"]} for task, one in work.tasks.items()}
     rows = {task: _row(name, task, work, tasks, options) for task in (*tasks, "all")}
-    reason = "no GPU here" if work.gpu and _gpu() is None else None
+    reason = "no GPU here" if work.gpu and gpu_name() is None else None
     missing = [str(folder) for folder in work.sets if not folder.is_dir()]
     reason = reason or (f"no real data at {missing[0]} (set KAJIYA_SHARED_DATA)" if missing else None)
     if reason:
@@ -177,7 +177,7 @@ def _row(name: str, task: str, work: Work, tasks: dict[str, Any], options: argpa
         "unit": "requests/s" if work.gpu else "requests per CPU second",
         "ours": None, "peer": None, "peer_value": None, "ratio": None, "ratio_goal": work.ratio_goal,
         "differing": None, "nats": None,
-        "device": _gpu() or ("none at hand" if work.gpu else machine()["processor"]),
+        "device": gpu_name() or ("none at hand" if work.gpu else machine()["processor"]),
         "cores": len(os.sched_getaffinity(0)) if work.gpu else 1,
         "input": f"{'; '.join(words)}; {turns}",
         "command": f"python -m benchmarks.eval --only {name} --rounds {options.rounds}{items}",
@@ -188,12 +188,6 @@ def _row(name: str, task: str, work: Work, tasks: dict[str, Any], options: argpa
 
 def _threads(work: Work) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))} if work.gpu else {}
-
-
-def _gpu() -> str | None:
-    import torch  # noqa: PLC0415 - the table needs none of it
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

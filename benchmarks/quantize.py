@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.contender import Contender, NoResultError
-from benchmarks.train_table import machine
+from benchmarks.machine import gpu_name, machine
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "quantize.json"
@@ -115,7 +115,7 @@ def _cells(row: Row) -> list[str]:
 def _measure(name: str, options: argparse.Namespace) -> Row:
     work = WORKS[name]
     row = _row(name, work, options)
-    if work.gpu and _gpu() is None:
+    if work.gpu and gpu_name() is None:
         return row | {"reason": "no GPU here"}
     folder = options.work / name
     model, tokens = folder / "model", folder / "tokens"
@@ -215,19 +215,13 @@ def _row(name: str, work: Work, options: argparse.Namespace) -> Row:
         "name": name, "work": work.title,
         "unit": "seconds per million parameters" if work.gpu else "CPU seconds per million parameters",
         "ours": None, "peer": "llmcompressor.oneshot", "peer_value": None, "ratio": None, "ratio_goal": _GOAL,
-        "device": _gpu() or ("none at hand" if work.gpu else machine()["processor"]),
+        "device": gpu_name() or ("none at hand" if work.gpu else machine()["processor"]),
         "cores": len(os.sched_getaffinity(0)) if work.gpu else 1,
         "input": f"random weights; {settings}; best of {options.rounds} turns",
         "command": f"python -m benchmarks.quantize --only {name} --rounds {options.rounds}",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "load": round(os.getloadavg()[0], 1), "reason": None,
     }  # fmt: skip
-
-
-def _gpu() -> str | None:
-    import torch  # noqa: PLC0415 - the table needs none of it
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
 def _save(results: dict[str, Any], out: Path) -> None:

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contender import Contender, NoResultError
-from benchmarks.train_table import Row, machine, table, with_table
+from benchmarks.machine import gpu_name, machine
+from benchmarks.train_table import Row, table, with_table
 from benchmarks.train_works import CPU, LOADER, OURS, PEERS, WORKS, Work
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +71,7 @@ def _measure(name: str, options: argparse.Namespace, made: Mapping[str, list[Row
     if name == LOADER:
         return [_loader(options, made)]
     work = WORKS[name]
-    if work.gpu and _gpu() is None:
+    if work.gpu and gpu_name() is None:
         return [_row(name, work.title, PEERS[peer].title, options, "no GPU here") for peer in work.peers]
     return _train(name, work, options)
 
@@ -136,7 +137,7 @@ def _contender(
         from components.pretrain.launch import MEMORY  # noqa: PLC0415
 
         environment = dict(MEMORY)
-    if _gpu():
+    if gpu_name():
         environment |= {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
     log = options.work / f"{side}.log"
     return Contender(sys.executable, "benchmarks.trainers", peer.contender, given, log, environment)
@@ -187,7 +188,7 @@ def _utilisation(settings: Mapping[str, Any], work: Work, ours: float | None, th
 
     config = PretrainSettings.model_validate(settings)
     shape = llama_config(config.model, work.vocabulary, {})
-    peak = peak_flops(_gpu() or "", config.precision)
+    peak = peak_flops(gpu_name() or "", config.precision)
     result: Row = {"mfu_goal": work.mfu_goal}
     for causal, suffix in ((True, ""), (False, "_full_attention")):
         flops = training_flops_per_token(shape, config.model.context, causal)
@@ -237,19 +238,13 @@ def _row(name: str, title: str, peer: str, options: argparse.Namespace, reason: 
     names = " ".join(("cpu-fp32", "cpu-bf16", name)) if name == LOADER else name
     return {
         "name": name, "work": title, "unit": None, "ours": None, "peer": peer, "peer_value": None, "ratio": None,
-        "ratio_goal": None, "device": _gpu() or ("none at hand" if gpu else machine()["processor"]),
+        "ratio_goal": None, "device": gpu_name() or ("none at hand" if gpu else machine()["processor"]),
         "cores": len(os.sched_getaffinity(0)) if gpu else 1,
         "input": f"synthetic tokens: each 1 to 3 above the one before; {turns} of {options.steps} steps",
         "command": f"python -m benchmarks.train --only {names} --rounds {options.rounds} --steps {options.steps}",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "load": round(os.getloadavg()[0], 1), "reason": reason,
     }  # fmt: skip
-
-
-def _gpu() -> str | None:
-    import torch  # noqa: PLC0415 - the tables need none of it
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

@@ -1,8 +1,5 @@
 """The results of the training benchmark as Markdown, and the machine that they are of."""
 
-import os
-import platform
-from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
@@ -11,16 +8,6 @@ _BEGIN, _END = "<!-- training -->\n", "<!-- end -->"
 _HEAD = """\
 | work | unit | ours | beside | its value | ratio | goal | loss, ours / its |
 |---|---|--:|---|--:|--:|--:|---|"""
-
-
-def machine() -> dict[str, Any]:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-    }
 
 
 def table(results: dict[str, Any]) -> str:

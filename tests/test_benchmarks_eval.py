@@ -7,7 +7,7 @@ from tiny_model import write_model
 
 from benchmarks import eval as benchmark
 from benchmarks.eval_table import table, with_table
-from benchmarks.train_table import machine
+from benchmarks.machine import machine
 
 
 def write_sets(folder):
@@ -41,7 +41,7 @@ def rows(tmp_path_factory):
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(benchmark.WORKS, "cpu", tiny)
-        patch.setattr(benchmark, "_gpu", lambda: None)
+        patch.setattr(benchmark, "gpu_name", lambda: None)
         places = ["--work", str(folder / "work"), "--out", str(folder / "out.json")]
         benchmark.main(["--only", "cpu", "gpu", "--rounds", "1", *places])
     return json.loads((folder / "out.json").read_text(encoding="utf-8"))["rows"]
@@ -76,7 +76,7 @@ def test_answers_and_scores_that_are_not_the_same_are_counted():
 
 
 def test_results_hold_those_of_quantizing_that_lie_beside_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, "_gpu", lambda: None)
+    monkeypatch.setattr(benchmark, "gpu_name", lambda: None)
     (tmp_path / "quantize.json").write_text(json.dumps({"rows": [{"name": "cpu-gptq", "ratio": 1.05}]}))
     benchmark.main(["--only", "gpu", "--work", str(tmp_path), "--out", str(tmp_path / "eval.json")])
     results = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from benchmarks import quantize
 from benchmarks.contender import Turn
+from benchmarks.machine import machine
 from benchmarks.quantizers import PREPARE
-from benchmarks.train_table import machine
 
 TINY = {
     "vocab_size": 97, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
@@ -48,7 +48,7 @@ def measured(folder, names, gpu=None):
         for name in names:
             tiny = quantize.WORKS[name]._replace(shape=TINY, settings=settings)
             patch.setitem(quantize.WORKS, name, tiny)
-        patch.setattr(quantize, "_gpu", lambda: gpu)
+        patch.setattr(quantize, "gpu_name", lambda: gpu)
         patch.setattr(quantize, "Contender", InThisProcess)
         options = ["--only", *names, "--rounds", "1"]
         quantize.main([*options, "--work", str(folder), "--out", str(folder / "out.json")])

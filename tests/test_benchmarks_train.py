@@ -6,7 +6,8 @@ import json
 import pytest
 
 from benchmarks import checkpointing, train, trainers
-from benchmarks.train_table import machine, table, with_table
+from benchmarks.machine import machine
+from benchmarks.train_table import table, with_table
 
 SETTINGS = {
     "model": {"hidden_size": 32, "layers": 1, "heads": 2, "ffn_size": 64, "context": 32},
@@ -23,7 +24,7 @@ def rows(tmp_path_factory):
     tiny = train.WORKS["cpu-fp32"]._replace(settings=SETTINGS, vocabulary=97, peers=peers)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(train.WORKS, "cpu-fp32", tiny)
-        patch.setattr(train, "_gpu", lambda: None)
+        patch.setattr(train, "gpu_name", lambda: None)
         names = ["--only", "cpu-fp32", "gpu-1.3b"]
         places = ["--work", str(folder), "--out", str(folder / "out.json")]
         train.main([*names, "--rounds", "1", "--steps", "2", *places])

@@ -4,7 +4,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +120,7 @@ def _task_change(one: Difference, metrics: dict[str, Any], lines: list[Predictio
     name = f"{one.task} with {one.shots} shots"
     change = _change(name, one.before, one.after, one.difference, one.interval.low, one.interval.high)
     return TaskChange(
-        before=change.before,
-        after=change.after,
-        difference=change.difference,
-        low=change.low,
-        high=change.high,
+        **asdict(change),
         task=one.task,
         shots=one.shots,
         metric=one.metric,
